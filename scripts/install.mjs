@@ -1,0 +1,32 @@
+// Installs what a checkout is missing, exactly as the lock file says. Plain Node, no dependencies.
+// Invariant: does nothing (and costs one small read) where everything is in place; never runs a package's scripts.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeRuntimePath } from "./runtime.mjs";
+
+const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
+const lockFile = join(root, "package-lock.json");
+
+// Installed as a dependency of another project there is no lock file, and npm has done the work.
+if (existsSync(lockFile)) {
+  const stampFile = join(root, "node_modules", ".keystead", "lock-hash");
+  const wanted = createHash("sha256").update(readFileSync(lockFile)).digest("hex");
+  const present = existsSync(stampFile) ? readFileSync(stampFile, "utf8") : "";
+  if (present !== wanted) {
+    process.stderr.write("Installing dependencies (once, takes a moment) ...\n");
+    const { status } = spawnSync(
+      "npm",
+      ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+      { cwd: root, stdio: ["ignore", 2, 2] },
+    );
+    if (status !== 0) {
+      process.stderr.write("keystead: npm could not install the dependencies; its message stands above\n");
+      process.exit(1);
+    }
+    writeRuntimePath();
+    mkdirSync(join(root, "node_modules", ".keystead"), { recursive: true });
+    writeFileSync(stampFile, wanted);
+  }
+}

@@ -1,0 +1,98 @@
+// `npm test`: every test under the pinned Bun, then the portable ones once more under Node (where it is installed).
+// Arguments are passed to Bun's runner, so that `npm test -- test/audit` runs a part. Ends with a line of counts.
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import "./install.mjs";
+import { findBun } from "./runtime.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+/** Suites that start processes of their own on a given runtime, or take long: once is enough. */
+const bunOnly = ["test/cli", "test/crash", "test/docs", "test/vectors"];
+const TEST_MS_MAX = 300_000;
+
+let passed = 0;
+let failed = 0;
+const selection = process.argv.slice(2);
+
+await run(
+  "Bun",
+  findBun(),
+  ["--no-env-file", "test", `--timeout=${TEST_MS_MAX}`, ...(selection.length > 0 ? selection : ["test/"])],
+  {
+    passed: /^\s*(\d+) pass$/m,
+    failed: /^\s*(\d+) fail$/m,
+  },
+);
+const node = findNode();
+if (selection.length === 0) {
+  if (node === undefined) {
+    process.stdout.write(
+      `\nskipped on Node: no package node-${process.platform}-${process.arch} is installed\n`,
+    );
+  } else {
+    const files = testFiles("test").filter(
+      (file) => !bunOnly.some((folder) => file.startsWith(`${folder}/`)),
+    );
+    await run("Node", node, ["--test", "--test-reporter=spec", `--test-timeout=${TEST_MS_MAX}`, ...files], {
+      passed: /^ℹ pass (\d+)$/m,
+      failed: /^ℹ fail (\d+)$/m,
+    });
+  }
+}
+process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+/** Runs one runner to its end, showing what it prints, and adds its counts. */
+async function run(name, command, args, counts) {
+  process.stdout.write(`\n== ${name}\n`);
+  let output = "";
+  const child = spawn(command, args, {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: testEnvironment(),
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => {
+      output += text;
+      process.stdout.write(text);
+    });
+  }
+  const status = await new Promise((resolve) => child.on("close", resolve));
+  const passes = Number(counts.passed.exec(output)?.[1] ?? 0);
+  const failures = Number(counts.failed.exec(output)?.[1] ?? 0);
+  passed += passes;
+  // A runner that died without counting has failed all the same.
+  failed += failures === 0 && status !== 0 ? 1 : failures;
+}
+
+/** The tests' environment holds no setting of whoever runs them. */
+function testEnvironment() {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(KEYSTEAD|BUNKMS)_/.test(name)),
+  );
+}
+
+function testFiles(folder) {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return testFiles(path);
+    return entry.name.endsWith(".test.ts") ? [path] : [];
+  });
+}
+
+function findNode() {
+  try {
+    const require = createRequire(join(root, "package.json"));
+    const binary = join(
+      dirname(require.resolve(`node-${process.platform}-${process.arch}/package.json`)),
+      "bin",
+      "node",
+    );
+    return existsSync(binary) ? binary : undefined;
+  } catch {
+    return undefined;
+  }
+}

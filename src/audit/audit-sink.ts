@@ -1,0 +1,134 @@
+/**
+ * Where the audit log's bytes go: a file opened for appending.
+ * Invariant: after a failed or partial write the file is cut back to the last whole batch before anything else is
+ * written; a failed flush to disk is reported as FlushFailed and never tried again.
+ */
+import { Buffer } from "node:buffer";
+import { close, fdatasync, fstat, ftruncate, open, stat, write } from "node:fs";
+import { promisify } from "node:util";
+
+const fs = {
+  open: promisify(open),
+  close: promisify(close),
+  fstat: promisify(fstat),
+  stat: promisify(stat),
+  ftruncate: promisify(ftruncate),
+  fdatasync: promisify(fdatasync),
+};
+
+export interface AuditSink {
+  /** Appends all of the text, or throws with nothing of it left behind. */
+  write(text: string): Promise<void>;
+  /** Makes everything written so far durable. Throws FlushFailed. */
+  sync(): Promise<void>;
+  /** Opens the path anew, after another program has renamed the file. */
+  reopen(): Promise<void>;
+  /** True where the path no longer leads to the open file. */
+  wasMoved(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** The disk refused to keep what it had taken: what was acknowledged may be gone, so the process must end. */
+export class FlushFailed extends Error {
+  constructor(cause: unknown) {
+    super("the audit log could not be flushed to disk", { cause });
+    this.name = "FlushFailed";
+  }
+}
+
+/** Opens (0600) the log at `path`. */
+export async function openFileSink(path: string): Promise<AuditSink> {
+  const sink = new FileSink(path);
+  await sink.reopen();
+  return sink;
+}
+
+/** A sink that keeps nothing: dev mode without an audit log. */
+export const nullSink: AuditSink = {
+  write: async () => Promise.resolve(),
+  sync: async () => Promise.resolve(),
+  reopen: async () => Promise.resolve(),
+  wasMoved: async () => Promise.resolve(false),
+  close: async () => Promise.resolve(),
+};
+
+class FileSink implements AuditSink {
+  readonly #path: string;
+  #fd: number | undefined;
+  #size = 0;
+  #torn = false;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async write(text: string): Promise<void> {
+    const fd = this.#fd;
+    if (fd === undefined) throw new Error("the audit log is not open");
+    if (this.#torn) await this.#repair(fd);
+    const bytes = Buffer.from(text, "utf8");
+    let done = 0;
+    try {
+      while (done < bytes.length) done += await writeOnce(fd, bytes, done);
+    } catch (error) {
+      this.#torn = true;
+      await this.#repair(fd).catch(() => undefined);
+      throw error;
+    }
+    this.#size += bytes.length;
+  }
+
+  async sync(): Promise<void> {
+    if (this.#fd === undefined) return;
+    try {
+      await fs.fdatasync(this.#fd);
+    } catch (cause) {
+      throw new FlushFailed(cause);
+    }
+  }
+
+  async reopen(): Promise<void> {
+    const next = await fs.open(this.#path, "a", 0o600);
+    const { size } = await fs.fstat(next);
+    const before = this.#fd;
+    if (before !== undefined) {
+      await this.sync();
+      await fs.close(before);
+    }
+    this.#fd = next;
+    this.#size = size;
+    this.#torn = false;
+  }
+
+  async wasMoved(): Promise<boolean> {
+    if (this.#fd === undefined) return true;
+    const here = await fs.fstat(this.#fd);
+    try {
+      const there = await fs.stat(this.#path);
+      return there.ino !== here.ino || there.dev !== here.dev;
+    } catch {
+      return true;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#fd === undefined) return;
+    await this.sync();
+    await fs.close(this.#fd);
+    this.#fd = undefined;
+  }
+
+  async #repair(fd: number): Promise<void> {
+    await fs.ftruncate(fd, this.#size);
+    this.#torn = false;
+  }
+}
+
+function writeOnce(fd: number, bytes: Buffer, offset: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, bytes, offset, bytes.length - offset, null, (error, count) => {
+      if (error === null) resolve(count);
+      else reject(error);
+    });
+  });
+}

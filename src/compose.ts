@@ -1,0 +1,344 @@
+/**
+ * Puts the parts together: from a Config to a running service. The only file that knows every part.
+ * Invariant: nothing is served before storage, barrier and audit log are open and what a crash left is written; what is
+ * opened here is closed by `close`, in the opposite order.
+ */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { createRequire } from "node:module";
+import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
+import { openAuditor, serviceFacts, type Auditor } from "./audit/auditor.ts";
+import type { CommitChange } from "./audit/change.ts";
+import { isLoopback, type Address, type Config } from "./config.ts";
+import { randomId, randomSecret } from "./crypto/random.ts";
+import { Admission } from "./http/admission.ts";
+import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
+import { openapiDocument } from "./http/openapi.ts";
+import { operatorRoutes } from "./http/operator-routes.ts";
+import type { Listener, ListenOptions, WireRoute } from "./http/wire.ts";
+import { Accounts } from "./identity/accounts.ts";
+import { Authenticator } from "./identity/authenticate.ts";
+import { JwtAuthority, JwtRevocations } from "./identity/jwt.ts";
+import { DEFAULT_PROJECT, Projects } from "./identity/projects.ts";
+import { KeyStore } from "./keyring/key-store.ts";
+import { Keyring } from "./keyring/keyring.ts";
+import { Barrier, type BarrierKey } from "./seal/barrier.ts";
+import { createStaticSeal, type Seal } from "./seal/root-key.ts";
+import { Secrets } from "./secrets/secrets.ts";
+import type { Services } from "./service/operation.ts";
+import { Door } from "./service/perform.ts";
+import { StartRefused } from "./start-refused.ts";
+import { probeBarrierKeys, takeDataPath, type DataPath } from "./storage/data-path.ts";
+import type { Schema } from "./storage/schema.ts";
+import { openSqlite } from "./storage/sqlite.ts";
+import type { Store, Write } from "./storage/store.ts";
+import { Health } from "./telemetry/health.ts";
+import { Log } from "./telemetry/log.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+const GRACE_MS = 10_000;
+
+export interface ComposeOptions {
+  /** Lets a data path be made without a way to log in: `keystead init` makes the first account itself. */
+  readonly initialising?: boolean;
+  /** For tests: a lower limit of nonces a key version, and an audit log that fails on demand. */
+  readonly noncesMax?: number;
+  readonly auditSink?: AuditSink;
+  readonly log?: Log;
+  /** Ends the process when the disk lost what it had taken. */
+  readonly onFatal?: (error: Error) => void;
+}
+
+export interface Keystead {
+  readonly config: Config;
+  readonly services: Services;
+  readonly log: Log;
+  /** True where this start made the data path's first records. */
+  readonly fresh: boolean;
+  /** Starts listening on every configured address. Throws StartRefused where one cannot be had. */
+  listen(): Promise<readonly Listener[]>;
+  /** Opens the audit log's path anew, after another program renamed the file. */
+  reopenAuditLog(): void;
+  /** Refuses what is new, lets what is under way finish (at most 10 s), then closes everything. */
+  close(): Promise<void>;
+}
+
+/** Opens everything. Throws StartRefused, with whatever was there left as it was. */
+export async function compose(config: Config, options: ComposeOptions = {}): Promise<Keystead> {
+  const log = options.log ?? new Log({ plain: config.plainLog });
+  const onFatal =
+    options.onFatal ??
+    ((error: Error): void => {
+      log.error("the disk failed; the service ends", { cause: error.message });
+      process.exit(1);
+    });
+  const seal = createStaticSeal(config.rootKey ?? randomSecret(32));
+  const dataPath = config.dataPath === undefined ? undefined : takeDataPath(config.dataPath);
+  let store: Store | undefined;
+  let auditor: Auditor | undefined;
+  try {
+    const probed = dataPath?.initialised === true ? probeBarrierKeys(dataPath.databaseFile) : [];
+    unwrapAll(seal, probed);
+    refuseUnreachable(config, options, probed.length === 0);
+    store = await openSqlite(dataPath?.databaseFile ?? ":memory:", onFatal);
+    const wrapped = await store.select({ from: "barrier_keys", orderBy: "version" });
+    const fresh = wrapped.length === 0;
+    const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
+    const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
+    auditor = await openAudit(config, options, store, log, onFatal);
+    const services = createServices(store, barrier, auditor, options);
+    if (fresh) await initialise(services, seal, firstKey);
+    if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
+      if (!(await services.accounts.any())) throw noWayIn();
+    }
+    return await serve({ config, options, log, store, auditor, services, dataPath, fresh });
+  } catch (error) {
+    await auditor?.close();
+    await store?.close();
+    dataPath?.release();
+    throw error;
+  }
+}
+
+function unwrapAll(seal: Seal, rows: readonly Schema["barrier_keys"][]): BarrierKey[] {
+  return rows.map((row) => {
+    const key = seal.unwrapBarrierKey(row.version, row.wrapped);
+    if (key === undefined)
+      throw new StartRefused("KEYSTEAD_ROOT_KEY is not the root key of this data path; nothing was changed");
+    return { version: row.version, key };
+  });
+}
+
+function noWayIn(): StartRefused {
+  return new StartRefused("there is no account yet: run `keystead init`, or set KEYSTEAD_JWT_SECRET");
+}
+
+/** Server mode on an empty data path takes a way to log in. */
+function refuseUnreachable(config: Config, options: ComposeOptions, empty: boolean): void {
+  if (empty && !config.devMode && config.jwtSecret === undefined && options.initialising !== true)
+    throw noWayIn();
+}
+
+async function openAudit(
+  config: Config,
+  options: ComposeOptions,
+  store: Store,
+  log: Log,
+  onFatal: (error: Error) => void,
+): Promise<Auditor> {
+  const { auditLog: path, node, auditDurability: durability } = config;
+  try {
+    if (path !== undefined) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    return await openAuditor(
+      {
+        store,
+        node,
+        bootId: randomId().slice(0, 18).replaceAll("-", ""),
+        path,
+        durability,
+        onFatal,
+        onState: (available, cause) => {
+          if (available) log.info("the audit log can be written again");
+          else log.error("the audit log cannot be written; nothing is served", { cause: String(cause) });
+        },
+        ...(options.auditSink === undefined ? {} : { sink: options.auditSink }),
+      },
+      nullSink,
+    );
+  } catch (error) {
+    if (error instanceof StartRefused || path === undefined) throw error;
+    throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be opened for writing at ${path}`);
+  }
+}
+
+function createServices(store: Store, barrier: Barrier, auditor: Auditor, options: ComposeOptions): Services {
+  const projects = new Projects(store, barrier);
+  const keyring = new Keyring({
+    keys: new KeyStore(store, barrier, options.noncesMax),
+    exclusive: store.exclusive,
+    commitOwnRotation(key): CommitChange {
+      return async (writes, facts) => {
+        const project = (await projects.byId(key.projectId))?.name ?? "";
+        await auditor.commitChange(
+          {
+            ...serviceFacts("key.rotate"),
+            project,
+            ...facts,
+            version: facts.version ?? 0,
+            details: { reason: "nonces" },
+          },
+          writes,
+        );
+      };
+    },
+  });
+  return {
+    keyring,
+    projects,
+    secrets: new Secrets(store, barrier),
+    accounts: new Accounts(store, barrier),
+    jwtRevocations: new JwtRevocations(store, barrier),
+    auditor,
+  };
+}
+
+/** The first records of an empty database: the barrier's first key and the default project. */
+async function initialise(
+  services: Services,
+  seal: Seal,
+  { version: first, key }: BarrierKey,
+): Promise<void> {
+  const barrierRow: Write = {
+    insert: "barrier_keys",
+    row: { version: first, wrapped: seal.wrapBarrierKey(first, key), created_at: new Date().toISOString() },
+  };
+  await services.projects.create(DEFAULT_PROJECT, (writes, facts) =>
+    services.auditor.commitChange({ ...serviceFacts("service.initialise"), ...facts, version: 0 }, [
+      barrierRow,
+      ...writes,
+    ]),
+  );
+}
+
+interface Parts {
+  readonly config: Config;
+  readonly options: ComposeOptions;
+  readonly log: Log;
+  readonly store: Store;
+  readonly auditor: Auditor;
+  readonly services: Services;
+  readonly dataPath: DataPath | undefined;
+  readonly fresh: boolean;
+}
+
+async function serve(parts: Parts): Promise<Keystead> {
+  const { config, log, store, auditor, services, dataPath, fresh } = parts;
+  const metrics = new Metrics();
+  const jwtProject =
+    config.jwtSecret === undefined ? undefined : await services.projects.byName(config.jwtProject);
+  if (config.jwtSecret !== undefined && jwtProject === undefined) {
+    throw new StartRefused("KEYSTEAD_JWT_PROJECT names a project that does not exist");
+  }
+  const jwt =
+    config.jwtSecret === undefined || jwtProject === undefined
+      ? undefined
+      : new JwtAuthority({ secret: config.jwtSecret, projectId: jwtProject.id }, services.jwtRevocations);
+  const authenticator = new Authenticator({ accounts: services.accounts, jwt, devMode: config.devMode });
+  const { ratePerSecond } = config;
+  const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
+  const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });
+  const door = new Door(services, (operation, outcome) => {
+    metrics.countOperation(operation, outcome);
+  });
+  const health = new Health({
+    master_key: () => true,
+    storage: async () => {
+      await store.select({ from: "schema_version", limit: 1 });
+      return true;
+    },
+    audit: () => auditor.available,
+  });
+  metrics.observe({
+    caches: () => [
+      { name: "keys", ...cacheFigures(services.keyring.keyCache) },
+      { name: "key_versions", ...cacheFigures(services.keyring.versionCache) },
+      { name: "tokens", ...cacheFigures(services.accounts.tokenCache) },
+    ],
+    audit: () => ({ waiting: auditor.log.waiting, head: auditor.log.head, available: auditor.available }),
+    storeWaiting: () => store.waiting(),
+    requestsInFlight: () => admission.inFlight,
+  });
+  const routes: WireRoute[] = [
+    ...nativeApi({ door, admission, metrics, log, internalEverywhere: config.exportOnMain }),
+    ...operatorRoutes({
+      health,
+      metrics,
+      admission,
+      openapi: JSON.stringify(openapiDocument(nativeRoutes, version)),
+    }),
+  ];
+  const fallback = nativeFallback({ metrics });
+  let listeners: Listener[] = [];
+  return {
+    config,
+    services,
+    log,
+    fresh,
+    async listen() {
+      const start = await listenFunction();
+      for (const { host, port, internal } of hostsOf(config)) {
+        try {
+          listeners.push(
+            await start({ host, port: portFor(listeners, port, internal), internal, routes, fallback }),
+          );
+        } catch {
+          // A machine without IPv6 has one loopback address less.
+          if (host === "::1" && listeners.length > 0) continue;
+          for (const listener of listeners) await listener.close();
+          listeners = [];
+          throw new StartRefused(`KEYSTEAD_ADDR ${host}:${port} cannot be listened on; is it in use?`);
+        }
+      }
+      return listeners;
+    },
+    reopenAuditLog: () => {
+      auditor.log.reopen();
+    },
+    async close() {
+      admission.stop();
+      for (const listener of listeners) listener.stop();
+      const deadline = performance.now() + GRACE_MS;
+      while (admission.inFlight > 0 && performance.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      for (const listener of listeners) await listener.close();
+      admission.flushSummaries();
+      await auditor.close();
+      await store.close();
+      metrics.close();
+      dataPath?.release();
+    },
+  };
+}
+
+function cacheFigures(cache: { readonly size: number; readonly hits: number; readonly misses: number }): {
+  size: number;
+  hits: number;
+  misses: number;
+} {
+  return { size: cache.size, hits: cache.hits, misses: cache.misses };
+}
+
+async function listenFunction(): Promise<(options: ListenOptions) => Promise<Listener>> {
+  return !("bun" in process.versions)
+    ? (await import("./http/listen-node.ts")).listenOnNode
+    : (await import("./http/listen-bun.ts")).listenOnBun;
+}
+
+/** The concrete addresses that the settings stand for. */
+function hostsOf(config: Config): { host: string; port: number; internal: boolean }[] {
+  const expand = (
+    { host, port }: Address,
+    internal: boolean,
+  ): { host: string; port: number; internal: boolean }[] => {
+    const loopbackOnly = config.devMode && !config.devAnyAddress && isLoopback(host);
+    const hosts =
+      host === "" || (loopbackOnly && host === "localhost")
+        ? loopbackOnly
+          ? ["127.0.0.1", "::1"]
+          : ["::"]
+        : [host];
+    return hosts.map((name) => ({ host: name, port, internal }));
+  };
+  return [
+    ...expand(config.addr, false),
+    ...(config.internalAddr === undefined ? [] : expand(config.internalAddr, true)),
+  ];
+}
+
+/** Port 0 means any free one; both loopback addresses then share the first's. */
+function portFor(listeners: readonly Listener[], port: number, internal: boolean): number {
+  const [first] = listeners;
+  return port === 0 && !internal && first !== undefined ? first.port : port;
+}

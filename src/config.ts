@@ -1,0 +1,285 @@
+/**
+ * Settings from file, environment and flags (the later winning over the earlier), made into one frozen Config.
+ * Invariant: this is the only reader of the environment. A setting that is wrong, missing or unknown stops the start with
+ * one line that names it and says what is right; the line never shows a secret's value.
+ */
+import { Buffer } from "node:buffer";
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs, parseEnv } from "node:util";
+import type { SecretBytes } from "./bytes.ts";
+import { parseRootKey } from "./seal/root-key.ts";
+import { clientSettings, serverSettings, type ServerSettingName, type Setting } from "./settings.ts";
+import { StartRefused } from "./start-refused.ts";
+
+export interface Address {
+  /** "" stands for every address, or in dev mode for the loopback ones. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Config {
+  readonly devMode: boolean;
+  readonly devAnyAddress: boolean;
+  readonly addr: Address;
+  readonly internalAddr: Address | undefined;
+  readonly exportOnMain: boolean;
+  /** Undefined in dev mode: one is made for the run. */
+  readonly rootKey: SecretBytes | undefined;
+  /** The root key came as 32 typed characters. */
+  readonly rootKeyIsWeak: boolean;
+  /** Undefined keeps everything in memory. */
+  readonly dataPath: string | undefined;
+  /** Undefined keeps no log, in dev mode only. */
+  readonly auditLog: string | undefined;
+  readonly auditDurability: "written" | "synced";
+  readonly jwtSecret: Buffer | undefined;
+  readonly jwtProject: string;
+  /** Requests a second for a caller; undefined sets no limit. */
+  readonly ratePerSecond: number | undefined;
+  readonly node: string;
+  readonly plainLog: boolean;
+}
+
+/** A request for help instead of a start. */
+export class HelpAsked extends Error {}
+
+const MEMORY = ":memory:";
+const RATE_DEFAULT = 20_000;
+const JWT_SECRET_BYTES_MIN = 32;
+const allSettings: readonly Setting[] = [...serverSettings, ...clientSettings];
+
+type Values = Partial<Record<ServerSettingName, string>>;
+
+/**
+ * Reads all settings.
+ * @param args the command line after `keystead server`
+ * @param env the environment
+ * @param cwd where a relative path starts
+ * @throws StartRefused with one line for the operator; HelpAsked
+ */
+export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Config {
+  const flags = readFlags(args);
+  refuseUnknown(env, "the environment");
+  const file = readFile(flags["KEYSTEAD_CONFIG"] ?? env["KEYSTEAD_CONFIG"], cwd);
+  const values: Values = { ...pick(file, cwd), ...pick(env, cwd), ...flags };
+  return Object.freeze(parseValues(values, cwd));
+}
+
+function parseValues(values: Values, cwd: string): Config {
+  const devMode = readSwitch(values, "KEYSTEAD_DEV");
+  const rootText = values.KEYSTEAD_ROOT_KEY;
+  const root = rootText === undefined ? undefined : parseRootKey(rootText);
+  if (rootText !== undefined && root === undefined) {
+    throw refused("KEYSTEAD_ROOT_KEY", "is base64: and 32 bytes in base64, 64 hex digits, or 32 characters");
+  }
+  const dataSetting = values.KEYSTEAD_DATA_PATH;
+  if (root === undefined && !devMode) {
+    throw refused("KEYSTEAD_ROOT_KEY", "is missing; make one with: openssl rand -hex 32");
+  }
+  if (root === undefined && dataSetting !== undefined && dataSetting !== MEMORY) {
+    throw refused("KEYSTEAD_ROOT_KEY", "is missing; a data path opens with the root key it was made with");
+  }
+  if (dataSetting === undefined && !devMode) {
+    throw refused("KEYSTEAD_DATA_PATH", "is missing; set a folder, or :memory: to keep nothing");
+  }
+  const dataPath =
+    dataSetting === undefined || dataSetting === MEMORY ? undefined : resolve(cwd, dataSetting);
+  const jwtSecret =
+    values.KEYSTEAD_JWT_SECRET === undefined ? undefined : Buffer.from(values.KEYSTEAD_JWT_SECRET);
+  if (jwtSecret !== undefined && !devMode && jwtSecret.length < JWT_SECRET_BYTES_MIN) {
+    throw refused("KEYSTEAD_JWT_SECRET", `is too short; it takes at least ${JWT_SECRET_BYTES_MIN} bytes`);
+  }
+  const addr = readAddress(values, "KEYSTEAD_ADDR") ?? { host: "", port: 8080 };
+  const devAnyAddress = readSwitch(values, "KEYSTEAD_DEV_ANY_ADDRESS");
+  const internalAddr = readAddress(values, "KEYSTEAD_INTERNAL_ADDR");
+  if (devMode && !devAnyAddress) {
+    if (!isLoopback(addr.host))
+      throw refused(
+        "KEYSTEAD_ADDR",
+        "is not a loopback address, and dev mode asks for no credentials; set KEYSTEAD_DEV_ANY_ADDRESS=1 only if nobody else reaches it",
+      );
+    if (internalAddr !== undefined && !isLoopback(internalAddr.host)) {
+      throw refused(
+        "KEYSTEAD_INTERNAL_ADDR",
+        "is not a loopback address, and dev mode asks for no credentials",
+      );
+    }
+  }
+  return {
+    devMode,
+    devAnyAddress,
+    addr,
+    internalAddr,
+    exportOnMain: readSwitch(values, "KEYSTEAD_EXPORT_ON_MAIN") || devMode,
+    rootKey: root?.key,
+    rootKeyIsWeak: root?.weakForm ?? false,
+    dataPath,
+    auditLog: readAuditLog(values, devMode, dataPath, cwd),
+    auditDurability:
+      readChoice(values, "KEYSTEAD_AUDIT_DURABILITY", ["written", "synced"] as const) ?? "written",
+    jwtSecret,
+    jwtProject:
+      readMatching(values, "KEYSTEAD_JWT_PROJECT", /^[a-z0-9][a-z0-9._-]{0,63}$/, "is a project's name") ??
+      "default",
+    ratePerSecond: readRate(values, devMode),
+    node:
+      readMatching(
+        values,
+        "KEYSTEAD_NODE",
+        /^[a-z0-9][a-z0-9-]{0,62}$/,
+        "is lower-case letters, digits and -",
+      ) ?? "main",
+    plainLog:
+      (readChoice(values, "KEYSTEAD_LOG_FORMAT", ["json", "text"] as const) ??
+        (devMode ? "text" : "json")) === "text",
+  };
+}
+
+function readAuditLog(
+  values: Values,
+  devMode: boolean,
+  dataPath: string | undefined,
+  cwd: string,
+): string | undefined {
+  const path = values.KEYSTEAD_AUDIT_LOG;
+  if (path !== undefined) return resolve(cwd, path);
+  if (dataPath !== undefined) return join(dataPath, "audit.log");
+  if (devMode) return undefined;
+  throw refused("KEYSTEAD_AUDIT_LOG", "is missing; with a data path in memory it has to be set");
+}
+
+function readRate(values: Values, devMode: boolean): number | undefined {
+  const text = values.KEYSTEAD_RATE_LIMIT ?? (devMode ? "off" : String(RATE_DEFAULT));
+  if (text === "off") return undefined;
+  const rate = /^[1-9][0-9]{0,7}$/.test(text) ? Number(text) : undefined;
+  if (rate === undefined) throw refused("KEYSTEAD_RATE_LIMIT", "is a number of requests a second, or off");
+  return rate;
+}
+
+function readAddress(values: Values, name: ServerSettingName): Address | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const match = /^(?<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):(?<port>[0-9]{1,5})$/.exec(text);
+  const host = match?.groups?.["host"];
+  const port = Number(match?.groups?.["port"]);
+  if (host === undefined || port > 65535)
+    throw refused(name, "is host:port or :port, such as 127.0.0.1:8080");
+  return { host: host.replace(/^\[(.*)\]$/, "$1"), port };
+}
+
+function readSwitch(values: Values, name: ServerSettingName): boolean {
+  return readChoice(values, name, ["0", "1"] as const) === "1";
+}
+
+function readChoice<T extends string>(
+  values: Values,
+  name: ServerSettingName,
+  choices: readonly T[],
+): T | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const choice = choices.find((candidate) => candidate === text);
+  if (choice === undefined) throw refused(name, `is ${choices.join(" or ")}`);
+  return choice;
+}
+
+function readMatching(
+  values: Values,
+  name: ServerSettingName,
+  pattern: RegExp,
+  right: string,
+): string | undefined {
+  const text = values[name];
+  if (text !== undefined && !pattern.test(text)) throw refused(name, right);
+  return text;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "" || host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** The settings among the given variables, under our names; an empty one counts as not set. */
+function pick(variables: Readonly<Record<string, string | undefined>>, cwd: string): Values {
+  const values: Values = {};
+  for (const setting of serverSettings as readonly (Setting & { readonly name: ServerSettingName })[]) {
+    for (const name of [...(setting.aliases ?? []), setting.name]) {
+      const value = variables[name];
+      if (value !== undefined && value !== "") values[setting.name] = value;
+    }
+    if (setting.mayBeFile !== true) continue;
+    const path = variables[`${setting.name}_FILE`];
+    if (path === undefined || path === "") continue;
+    if (variables[setting.name] !== undefined && variables[setting.name] !== "") {
+      throw refused(setting.name, `is set twice; remove it or ${setting.name}_FILE`);
+    }
+    try {
+      values[setting.name] = readFileSync(resolve(cwd, path), "utf8").replace(/\r?\n$/, "");
+    } catch {
+      throw refused(`${setting.name}_FILE`, "names a file that cannot be read");
+    }
+  }
+  return values;
+}
+
+function readFile(path: string | undefined, cwd: string): Record<string, string | undefined> {
+  const file = resolve(cwd, path ?? ".env");
+  if (path === undefined && !existsSync(file)) return {};
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch {
+    throw refused("KEYSTEAD_CONFIG", "names a file that cannot be read");
+  }
+  const variables = parseEnv(text);
+  refuseUnknown(variables, file);
+  return variables;
+}
+
+function readFlags(args: readonly string[]): Values {
+  const options: Record<string, { type: "boolean" | "string"; short?: string }> = {
+    help: { type: "boolean", short: "h" },
+  };
+  for (const setting of serverSettings as readonly Setting[]) {
+    if (setting.flag !== undefined)
+      options[setting.flag] = { type: setting.isSwitch === true ? "boolean" : "string" };
+  }
+  let parsed: Record<string, string | boolean | (string | boolean)[] | undefined>;
+  try {
+    // BunKMS spells its flags with one dash.
+    const normalised = args.map((arg) => (/^-[a-z]{2}/.test(arg) ? `-${arg}` : arg));
+    parsed = parseArgs({ args: normalised, options, strict: true, allowPositionals: false }).values;
+  } catch {
+    throw new StartRefused(
+      `unknown or incomplete flag; the flags are ${Object.keys(options)
+        .map((flag) => `--${flag}`)
+        .join(" ")}`,
+    );
+  }
+  if (parsed["help"] === true) throw new HelpAsked();
+  const values: Values = {};
+  for (const setting of serverSettings as readonly (Setting & { readonly name: ServerSettingName })[]) {
+    const value = setting.flag === undefined ? undefined : parsed[setting.flag];
+    if (typeof value === "string") values[setting.name] = value;
+    if (value === true) values[setting.name] = "1";
+  }
+  return values;
+}
+
+/** Kubernetes puts variables of this form into every pod beside a Service named `keystead`. */
+const kubernetes = /^KEYSTEAD_.*(SERVICE|PORT)/;
+
+function refuseUnknown(variables: Readonly<Record<string, string | undefined>>, where: string): void {
+  const known = new Set(
+    allSettings.flatMap(({ name, mayBeFile }) => (mayBeFile === true ? [name, `${name}_FILE`] : [name])),
+  );
+  for (const name of Object.keys(variables)) {
+    if (name.startsWith("KEYSTEAD_") && !known.has(name) && !kubernetes.test(name)) {
+      throw new StartRefused(`${name} in ${where} is no setting of Keystead; .env.example lists all of them`);
+    }
+  }
+}
+
+function refused(name: string, right: string): StartRefused {
+  return new StartRefused(`${name} ${right}`);
+}

@@ -1,0 +1,57 @@
+/** What dev mode shows at its start: where it listens, two commands to copy, and a token for what auth-off does not grant. */
+import { serviceFacts } from "./audit/auditor.ts";
+import type { CommitChange } from "./audit/change.ts";
+import type { Keystead } from "./compose.ts";
+import { KeysteadError } from "./errors.ts";
+import { DEFAULT_PROJECT } from "./identity/projects.ts";
+
+const DEV_ACCOUNT = "dev-service";
+const DEV_TOKEN_SECONDS = 24 * 3600;
+
+/** Makes a service token of a day with the role `exporter` in the default project, and its account where there is none. */
+export async function makeDevToken({ services }: Keystead): Promise<string> {
+  const { accounts, auditor, projects } = services;
+  const commit = (action: string): CommitChange => {
+    return (writes, facts) => auditor.commitChange({ ...serviceFacts(action), ...facts, version: 0 }, writes);
+  };
+  const project = await projects.byName(DEFAULT_PROJECT);
+  try {
+    await accounts.create(DEV_ACCOUNT, "service", commit("account.create"));
+  } catch (error) {
+    if (!(error instanceof KeysteadError) || error.code !== "account_exists") throw error;
+  }
+  await accounts.bind(DEV_ACCOUNT, { role: "exporter", project: project?.id ?? "" }, commit("account.bind"));
+  const { plainToken } = await accounts.createToken(
+    DEV_ACCOUNT,
+    "dev",
+    DEV_TOKEN_SECONDS,
+    commit("token.create"),
+  );
+  return plainToken;
+}
+
+/** The screen's text. */
+export function devScreen({ config }: Keystead, addresses: readonly string[], token: string): string {
+  const [first = ""] = addresses;
+  const url = `http://localhost:${first.slice(first.lastIndexOf(":") + 1)}`;
+  const storage = config.dataPath ?? "memory only (set KEYSTEAD_ROOT_KEY and KEYSTEAD_DATA_PATH to keep it)";
+  return `
+  Keystead, dev mode: no credentials needed, for this machine only
+
+  listening  ${addresses.map((address) => `http://${address}`).join("  ")}
+  storage    ${storage}
+  audit log  ${config.auditLog ?? "none (set KEYSTEAD_AUDIT_LOG)"}
+
+  Create a key, then encrypt:
+
+    curl -s -X POST ${url}/v1/keys -H "Content-Type: application/json" -d '{"name":"mykey","type":"aes-256"}'
+    curl -s -X POST ${url}/v1/encrypt/mykey -H "Content-Type: application/json" -d '{"plaintext":"hello"}'
+
+  Service token for key export (a day, this server only):
+
+    ${token}
+
+  Stop with Ctrl-C.
+
+`;
+}

@@ -1,0 +1,175 @@
+/**
+ * What every request passes before anything is done for it, cheapest first: is the service serving, is the client local
+ * (dev mode), is its address within its rate, who is it, is the caller within its rate.
+ * Invariant: a refusal of somebody unknown can neither fill the audit log nor cost more than a hash and one look-up: the
+ * first refusal of an address for an operation in a second has its own entry, written before the answer; the others of
+ * that second are counted into one summary entry.
+ */
+import { serviceFacts, type Auditor } from "../audit/auditor.ts";
+import type { AuditFacts, Severity } from "../audit/entry.ts";
+import { KeysteadError, type ErrorCode } from "../errors.ts";
+import type { Authenticator } from "../identity/authenticate.ts";
+import { anonymousCaller, type Caller } from "../identity/caller.ts";
+import { assertLocalClient } from "./dev-guard.ts";
+import { RateLimiter } from "./rate-limiter.ts";
+import type { WireRequest } from "./wire.ts";
+
+/** Failed authentications of one address that are answered as such in a second; more are told to wait. */
+const FAILURES_PER_SECOND = 20;
+/** Many callers may share an address (a proxy, a network behind one router). */
+const ADDRESS_RATE_FACTOR = 4;
+const SUMMARIES_MAX = 1000;
+const SUMMARY_MS = 1000;
+/** Stands for the addresses beyond SUMMARIES_MAX. */
+const MANY = "many";
+
+export interface AdmissionOptions {
+  readonly auditor: Auditor;
+  readonly authenticator: Authenticator;
+  /** Dev mode: no web pages, and only clients on this machine (`loopback`) or on any (`any`). Undefined: server mode. */
+  readonly devClients: "loopback" | "any" | undefined;
+  /** Requests a second for a caller; undefined sets no limit. */
+  readonly ratePerSecond: number | undefined;
+}
+
+interface Summary {
+  readonly facts: AuditFacts;
+  /** Refusals beyond the first, which has its own entry. */
+  more: number;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #callers: RateLimiter | undefined;
+  readonly #addresses: RateLimiter | undefined;
+  readonly #failures = new RateLimiter(FAILURES_PER_SECOND);
+  #summaries = new Map<string, Summary>();
+  #summaryTimer: NodeJS.Timeout | undefined;
+  #stopping = false;
+  inFlight = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    const { ratePerSecond } = options;
+    if (ratePerSecond !== undefined) {
+      this.#callers = new RateLimiter(ratePerSecond);
+      this.#addresses = new RateLimiter(ratePerSecond * ADDRESS_RATE_FACTOR);
+    }
+  }
+
+  /** From now on every request is refused. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** The checks that need no credentials. Throws. */
+  admitAddress(request: WireRequest): void {
+    if (this.#stopping) throw new KeysteadError("stopping");
+    if (!this.#options.auditor.available) throw new KeysteadError("audit_unavailable");
+    this.admitLocal(request);
+    if (this.#addresses?.take(request.address) === false) throw new KeysteadError("rate_limited");
+  }
+
+  /** In dev mode, throws where the request may come from a web page. */
+  admitLocal(request: WireRequest): void {
+    const { devClients } = this.#options;
+    if (devClients !== undefined) assertLocalClient(request, devClients === "any");
+  }
+
+  /** Who is asking. Throws `unauthenticated` or `rate_limited`. Without a promise where everything is at hand. */
+  identify(request: WireRequest): Caller | Promise<Caller> {
+    const caller = this.#options.authenticator.authenticate(request.header("authorization"));
+    return caller instanceof Promise
+      ? caller.then((known) => this.#withinRate(known))
+      : this.#withinRate(caller);
+  }
+
+  /** Records that somebody unknown was refused, and throws what to answer. */
+  async refuseAnonymous(
+    request: WireRequest,
+    requestId: string,
+    action: string,
+    outcome: ErrorCode,
+    severity: Severity,
+  ): Promise<never> {
+    const { address } = request;
+    if (!this.#failures.take(address)) {
+      this.#countMore(address, action, severity);
+      throw new KeysteadError("rate_limited");
+    }
+    const key = `${address} ${action}`;
+    const summary = this.#summaries.get(key);
+    if (summary !== undefined) {
+      summary.more++;
+      throw new KeysteadError(outcome);
+    }
+    const facts: AuditFacts = {
+      ...serviceFacts(action),
+      address,
+      caller: anonymousCaller.label,
+      decision: "deny",
+      outcome,
+      request: requestId,
+      severity,
+    };
+    if (this.#summaries.size < SUMMARIES_MAX) {
+      this.#summaries.set(key, { facts, more: 0 });
+      this.#summaryTimer ??= setTimeout(() => {
+        this.flushSummaries();
+      }, SUMMARY_MS);
+    } else {
+      // More addresses at once than anybody real: they share one summary.
+      this.#countMore(MANY, "caller.authenticate", "WARNING");
+      throw new KeysteadError(outcome);
+    }
+    await this.#options.auditor.record(facts, severity === "CRITICAL");
+    throw new KeysteadError(outcome);
+  }
+
+  /** Writes what was counted since the last time. */
+  flushSummaries(): void {
+    clearTimeout(this.#summaryTimer);
+    this.#summaryTimer = undefined;
+    const summaries = this.#summaries;
+    this.#summaries = new Map();
+    for (const { facts, more } of summaries.values()) {
+      if (more === 0) continue;
+      const entry = { ...facts, request: "", details: { refusals: more } };
+      this.#options.auditor.record(entry).catch(() => undefined);
+    }
+  }
+
+  #countMore(address: string, action: string, severity: Severity): void {
+    const key = `${address} ${action}`;
+    let summary = this.#summaries.get(key);
+    if (summary === undefined && this.#summaries.size >= SUMMARIES_MAX && address !== MANY) {
+      this.#countMore(MANY, "caller.authenticate", "WARNING");
+      return;
+    }
+    if (summary === undefined) {
+      const facts: AuditFacts = {
+        ...serviceFacts(action),
+        address,
+        caller: anonymousCaller.label,
+        decision: "deny",
+        outcome: "unauthenticated",
+        severity,
+      };
+      summary = { facts, more: 0 };
+      this.#summaries.set(key, summary);
+      this.#summaryTimer ??= setTimeout(() => {
+        this.flushSummaries();
+      }, SUMMARY_MS);
+    }
+    summary.more++;
+  }
+
+  #withinRate(caller: Caller): Caller {
+    if (this.#callers?.take(caller.label) === false) throw new KeysteadError("rate_limited");
+    return caller;
+  }
+}

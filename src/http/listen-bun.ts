@@ -1,0 +1,113 @@
+/// <reference types="bun" />
+/**
+ * The listener on Bun. Routes are matched by Bun's own router, which sees the raw path; `request.url` arrives normalised
+ * and is looked at only for what it cannot hide (a `%`, which no canonical path here has).
+ * Invariant: every path takes every method itself, so that no request falls through to another row.
+ */
+import { Buffer } from "node:buffer";
+import { KeysteadError } from "../errors.ts";
+import { buildRouteTable, type PathEntry } from "./route-table.ts";
+import {
+  BODY_BYTES_MAX,
+  type Listener,
+  type ListenOptions,
+  type WireRequest,
+  type WireResponse,
+} from "./wire.ts";
+
+/** Seconds without a byte after which a connection is closed; slow handlers count as well. */
+const IDLE_SECONDS = 120;
+
+type BunServer = Bun.Server<undefined>;
+type ParameterRequest = Request & { params?: Record<string, string> };
+
+/** Starts listening. Rejects where the address cannot be had. */
+export function listenOnBun(options: ListenOptions): Promise<Listener> {
+  const { fallback, internal } = options;
+  const routes: Record<string, (request: ParameterRequest, server: BunServer) => Promise<Response>> = {};
+  for (const entry of buildRouteTable(options.routes)) {
+    routes[entry.path.replaceAll(/\{(\w+)\}/g, ":$1")] = (request, server) => {
+      const wire = new BunRequest(request, server, internal);
+      return wire.isCanonical() ? answer(entry, wire) : fallback.invalidPath(wire).then(toResponse);
+    };
+  }
+  async function answer(entry: PathEntry, wire: BunRequest): Promise<Response> {
+    const route = entry.methods.get(wire.method);
+    return toResponse(
+      await (route === undefined
+        ? fallback.methodNotAllowed(wire, [...entry.methods.keys()])
+        : route.handle(wire)),
+    );
+  }
+  const server: BunServer = Bun.serve({
+    hostname: options.host,
+    port: options.port,
+    idleTimeout: IDLE_SECONDS,
+    maxRequestBodySize: BODY_BYTES_MAX,
+    development: false,
+    routes,
+    fetch: async (request, self) =>
+      toResponse(await fallback.notFound(new BunRequest(request, self, internal))),
+    error: () => new Response(null, { status: 500 }),
+  });
+  const port = server.port ?? options.port;
+  return Promise.resolve({
+    address: `${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
+    port,
+    stop: () => {
+      void server.stop(false);
+    },
+    close: () => server.stop(true),
+  });
+}
+
+function toResponse(response: WireResponse): Response {
+  return new Response(response.body, response);
+}
+
+class BunRequest implements WireRequest {
+  readonly method: string;
+  readonly internal: boolean;
+  readonly params: Readonly<Record<string, string>>;
+  readonly #request: Request;
+  readonly #server: BunServer;
+
+  constructor(request: ParameterRequest, server: BunServer, internal: boolean) {
+    this.method = request.method;
+    this.internal = internal;
+    this.params = request.params ?? {};
+    this.#request = request;
+    this.#server = server;
+  }
+
+  get address(): string {
+    return this.#server.requestIP(this.#request)?.address ?? "unknown";
+  }
+
+  get queryText(): string {
+    const { url } = this.#request;
+    const start = url.indexOf("?");
+    return start === -1 ? "" : url.slice(start + 1);
+  }
+
+  /** False where the path holds an escape: Bun decodes parameters, and nothing here needs an escape. */
+  isCanonical(): boolean {
+    const { url } = this.#request;
+    const escape = url.indexOf("%");
+    if (escape === -1) return true;
+    const query = url.indexOf("?");
+    return query !== -1 && query < escape;
+  }
+
+  header(name: string): string | undefined {
+    return this.#request.headers.get(name) ?? undefined;
+  }
+
+  async readBody(bytesMax: number): Promise<Uint8Array> {
+    if (Number(this.#request.headers.get("content-length") ?? 0) > bytesMax)
+      throw new KeysteadError("payload_too_large");
+    const bytes = Buffer.from(await this.#request.arrayBuffer());
+    if (bytes.length > bytesMax) throw new KeysteadError("payload_too_large");
+    return bytes;
+  }
+}

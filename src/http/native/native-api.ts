@@ -1,0 +1,178 @@
+/**
+ * The native API as a facade: its rows made into routes. The way of a request: admit, identify, read, then the single door,
+ * then the answer.
+ * Invariant: everything that costs something comes after the limits; whatever happens, the answer is a problem document
+ * with a stable code and the request id.
+ */
+import { KeysteadError, asKeysteadError, type ErrorCode } from "../../errors.ts";
+import type { Caller } from "../../identity/caller.ts";
+import type { Door } from "../../service/perform.ts";
+import { DEFAULT_PROJECT } from "../../identity/projects.ts";
+import type { Log } from "../../telemetry/log.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Admission } from "../admission.ts";
+import { isJsonMediaType, parseJsonBody } from "../json-body.ts";
+import { problemResponse, responseHeaders } from "../problem.ts";
+import { requestIdOf } from "../request-id.ts";
+import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts";
+import { identityRoutes } from "./identity-routes.ts";
+import { keyRoutes } from "./key-routes.ts";
+import { BODY_BYTES_DEFAULT, parseWith, type AnyNativeRoute } from "./native-route.ts";
+import { secretRoutes } from "./secret-routes.ts";
+
+/** All rows of the native API. */
+export const nativeRoutes: readonly AnyNativeRoute[] = [...keyRoutes, ...secretRoutes, ...identityRoutes];
+
+export interface NativeApiOptions {
+  readonly door: Door;
+  readonly admission: Admission;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** Serves rows marked internal on every listener. */
+  readonly internalEverywhere: boolean;
+}
+
+const projectHeader = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** The native API's routes, ready for a listener. */
+export function nativeApi(options: NativeApiOptions): WireRoute[] {
+  return nativeRoutes.flatMap((row) =>
+    [row.path, ...(row.alsoAt ?? [])].map((path) => ({
+      method: row.method,
+      path,
+      handle: handler(options, row, path),
+    })),
+  );
+}
+
+/** What the native API says where no row matches. */
+export function nativeFallback({ metrics }: Pick<NativeApiOptions, "metrics">): Fallback {
+  const refuse = (
+    request: WireRequest,
+    code: ErrorCode,
+    headers: Record<string, string> = {},
+  ): Promise<WireResponse> => {
+    const response = problemResponse(new KeysteadError(code), requestIdOf(request));
+    metrics.countRequest("other", "other", response.status);
+    return Promise.resolve({ ...response, headers: { ...response.headers, ...headers } });
+  };
+  return {
+    notFound: (request) => refuse(request, "route_not_found"),
+    methodNotAllowed: (request, allowed) =>
+      refuse(request, "method_not_allowed", { allow: allowed.join(", ") }),
+    invalidPath: (request) => refuse(request, "invalid_path"),
+  };
+}
+
+function handler(
+  options: NativeApiOptions,
+  row: AnyNativeRoute,
+  path: string,
+): (request: WireRequest) => Promise<WireResponse> {
+  const { door, admission, metrics, log } = options;
+  const { operation } = row;
+  const reads = row.body !== undefined || row.method === "POST";
+  const bodyBytesMax = row.bodyBytesMax ?? BODY_BYTES_DEFAULT;
+  const severity = operation.severity ?? "WARNING";
+  const hidden = row.internalOnly === true && !options.internalEverywhere;
+
+  return async (request) => {
+    const startedAt = performance.now();
+    const requestId = requestIdOf(request);
+    admission.inFlight++;
+    let response: WireResponse;
+    try {
+      response = await serve(request, requestId);
+    } catch (thrown) {
+      const error = asKeysteadError(thrown);
+      if (error.status >= 500) log.failure(operation.id, requestId, error);
+      response = problemResponse(error, requestId);
+    }
+    admission.inFlight--;
+    metrics.observeRequest(row.method, path, response.status, (performance.now() - startedAt) / 1000);
+    return response;
+  };
+
+  async function serve(request: WireRequest, requestId: string): Promise<WireResponse> {
+    admission.admitAddress(request);
+    if (hidden && !request.internal) throw new KeysteadError("route_not_found");
+    let caller: Caller;
+    try {
+      const identified = admission.identify(request);
+      caller = identified instanceof Promise ? await identified : identified;
+    } catch (thrown) {
+      const { code } = asKeysteadError(thrown);
+      if (code !== "unauthenticated") throw thrown;
+      return admission.refuseAnonymous(request, requestId, operation.id, code, severity);
+    }
+    let bytes: Uint8Array | undefined;
+    let unreadable: KeysteadError | undefined;
+    if (reads) {
+      try {
+        bytes = await request.readBody(bodyBytesMax);
+      } catch (thrown) {
+        // The caller is known: the refusal takes the same way through the door as any other.
+        unreadable = asKeysteadError(thrown);
+      }
+    }
+    let input: unknown;
+    const result = await door.perform(operation, {
+      caller,
+      project: projectOf(request),
+      requestId,
+      address: request.address,
+      parse() {
+        if (unreadable !== undefined) throw unreadable;
+        input = parseInput(request, bytes);
+        return input;
+      },
+    });
+    if (row.status === 204) return { status: 204, headers: noContentHeaders(requestId), body: null };
+    return {
+      status: row.status,
+      headers: responseHeaders("application/json", requestId),
+      body: JSON.stringify(row.output(result, input)),
+    };
+  }
+
+  function parseInput(request: WireRequest, bytes: Uint8Array | undefined): unknown {
+    const project = request.header("x-keystead-project");
+    if (project !== undefined && !projectHeader.test(project)) {
+      throw new KeysteadError("invalid_header", { detail: "X-Keystead-Project is no project name" });
+    }
+    const params = row.params === undefined ? undefined : parseWith(row.params, request.params);
+    const { queryText } = request;
+    let query: unknown;
+    if (row.query !== undefined) query = parseWith(row.query, queryText === "" ? {} : parseQuery(queryText));
+    else if (queryText !== "") throw new KeysteadError("unknown_field", { detail: "it takes no query" });
+    let body: unknown;
+    if (bytes !== undefined) {
+      if (bytes.length > 0 && !isJsonMediaType(request.header("content-type"))) {
+        throw new KeysteadError("unsupported_media_type");
+      }
+      const value = parseJsonBody(bytes);
+      if (row.body !== undefined) body = parseWith(row.body, value);
+    }
+    return row.input({ params, query, body });
+  }
+}
+
+function projectOf(request: WireRequest): string {
+  return request.header("x-keystead-project") ?? DEFAULT_PROJECT;
+}
+
+function parseQuery(text: string): Record<string, string> {
+  const query: Record<string, string> = {};
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (Object.hasOwn(query, name))
+      throw new KeysteadError("invalid_body", { detail: "a query field came twice" });
+    query[name] = value;
+  }
+  return query;
+}
+
+function noContentHeaders(requestId: string): Record<string, string> {
+  const headers = responseHeaders("", requestId);
+  delete headers["content-type"];
+  return headers;
+}

@@ -1,0 +1,36 @@
+/**
+ * Errors on the native API: RFC 9457 problem details with `code`, and `error` for BunKMS clients.
+ * Invariant: every text comes from the registry or from this program's own schemas; nothing of the request is in it but
+ * the request id, whose form was checked.
+ */
+import { errorRegistry, type KeysteadError } from "../errors.ts";
+import type { WireResponse } from "./wire.ts";
+
+/** The answer to a refused or failed request. */
+export function problemResponse(error: KeysteadError, requestId: string): WireResponse {
+  const { title } = errorRegistry[error.code];
+  const body = {
+    type: `urn:keystead:error:${error.code}`,
+    title,
+    status: error.status,
+    ...(error.detail === undefined ? {} : { detail: error.detail }),
+    ...(error.field === undefined ? {} : { field: error.field }),
+    code: error.code,
+    error: error.detail === undefined ? title : `${title}: ${error.detail}`,
+    request_id: requestId,
+  };
+  const headers = responseHeaders("application/problem+json", requestId);
+  if (error.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
+  if (error.code === "rate_limited" || error.status === 503) headers["retry-after"] = "1";
+  return { status: error.status, headers, body: JSON.stringify(body) };
+}
+
+/** The headers of every answer: nothing of this service may be cached, sniffed or framed. */
+export function responseHeaders(contentType: string, requestId: string): Record<string, string> {
+  return {
+    "content-type": contentType,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "x-request-id": requestId,
+  };
+}

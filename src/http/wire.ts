@@ -1,0 +1,64 @@
+/**
+ * Requests and responses as facades see them, whichever listener they came through.
+ * Invariant: a listener hands over only what matched a route on its raw path, with parameters that hold neither `%` nor
+ * `\` nor `/`: nothing is normalised into a match.
+ */
+export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+export interface WireRequest {
+  readonly method: string;
+  /** The client's address, as text. */
+  readonly address: string;
+  /** True on the listener that only internal networks reach. */
+  readonly internal: boolean;
+  /** The values of the path's `{…}` segments. */
+  readonly params: Readonly<Record<string, string>>;
+  /** What stands after `?`, as it came; "" where there is nothing. */
+  readonly queryText: string;
+  /** A header by its lower-case name. */
+  header(name: string): string | undefined;
+  /** The whole body. Rejects with `payload_too_large` beyond `bytesMax`. */
+  readBody(bytesMax: number): Promise<Uint8Array>;
+}
+
+export interface WireResponse {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: string | Uint8Array<ArrayBuffer> | null;
+}
+
+/** One row of a facade's table: what it answers to, and how. */
+export interface WireRoute {
+  readonly method: HttpMethod;
+  /** Segments in braces are parameters: `/v1/keys/{name}`. */
+  readonly path: string;
+  handle(request: WireRequest): Promise<WireResponse>;
+}
+
+/** The body limit that no route exceeds; listeners refuse more before anybody reads it. */
+export const BODY_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Answers what no row matches, in the shape of the path's owner. */
+export interface Fallback {
+  notFound(request: WireRequest): Promise<WireResponse>;
+  methodNotAllowed(request: WireRequest, allowed: readonly string[]): Promise<WireResponse>;
+  invalidPath(request: WireRequest): Promise<WireResponse>;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly internal: boolean;
+  readonly routes: readonly WireRoute[];
+  readonly fallback: Fallback;
+}
+
+export interface Listener {
+  /** Where it listens, such as `127.0.0.1:8080`. */
+  readonly address: string;
+  readonly port: number;
+  /** Takes no new connections; those that are open may finish. */
+  stop(): void;
+  /** Ends what is still open. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,283 @@
+/**
+ * Accounts (people and services), their role bindings, and their API tokens.
+ * Invariant: what gates (state, bindings, a token's hash, account and expiry) is sealed under the id and revision of its
+ * record. A token's plain text is given out once and kept nowhere.
+ */
+import type { CommitChange } from "../audit/change.ts";
+import { equalConstantTime } from "../bytes.ts";
+import { sha256 } from "../crypto/digest.ts";
+import { randomId } from "../crypto/random.ts";
+import { KeysteadError } from "../errors.ts";
+import type { Binding } from "../policy/decide.ts";
+import { RecordCache } from "../record-cache.ts";
+import type { Barrier, RecordPlace } from "../seal/barrier.ts";
+import { SerialQueue } from "../serial-queue.ts";
+import type { Schema } from "../storage/schema.ts";
+import { StoreConflict, type Store } from "../storage/store.ts";
+import { makeApiToken } from "./api-token.ts";
+import type { AccountKind } from "./caller.ts";
+
+const CACHE_ENTRIES = 10_000;
+/** Shorter than the published second, which also covers the way of the request. */
+const SHARED_AGE_MS = 900;
+const BINDINGS_MAX = 100;
+export const TOKENS_MAX = 1000;
+
+interface AccountRecord {
+  readonly name: string;
+  readonly kind: AccountKind;
+  readonly createdAt: string;
+  readonly bindings: readonly Binding[];
+}
+
+export interface Account extends AccountRecord {
+  readonly id: string;
+  readonly revision: number;
+}
+
+interface TokenRecord {
+  readonly accountId: string;
+  /** SHA-256 of the whole token, hexadecimal. */
+  readonly hash: string;
+  readonly label: string;
+  readonly createdAt: string;
+  readonly expiresAt: string;
+}
+
+export interface ApiToken extends TokenRecord {
+  readonly id: string;
+  /** `expiresAt` in milliseconds since 1970. */
+  readonly expiresAtMs: number;
+}
+
+export class Accounts {
+  readonly tokenCache: RecordCache<ApiToken>;
+  readonly #accounts: RecordCache<Account>;
+  readonly #store: Store;
+  readonly #barrier: Barrier;
+  readonly #changes = new SerialQueue();
+
+  constructor(store: Store, barrier: Barrier) {
+    this.#store = store;
+    this.#barrier = barrier;
+    const options = { entriesMax: CACHE_ENTRIES, ageMsMax: store.exclusive ? undefined : SHARED_AGE_MS };
+    this.tokenCache = new RecordCache(options);
+    this.#accounts = new RecordCache(options);
+  }
+
+  /** True where there is an account at all. */
+  async any(): Promise<boolean> {
+    return (await this.#store.select({ from: "accounts", limit: 1 })).length > 0;
+  }
+
+  /** The account of this name. Throws `account_not_found`. */
+  async byName(name: string): Promise<Account> {
+    const [row] = await this.#store.select({ from: "accounts", where: { name } });
+    if (row === undefined) throw new KeysteadError("account_not_found");
+    return this.#openAccount(row);
+  }
+
+  /** The account of this id, remembered; undefined where there is none. */
+  byId(id: string): Account | Promise<Account | undefined> {
+    return (
+      this.#accounts.peek(id) ??
+      this.#accounts.get(id, async () => {
+        const [row] = await this.#store.select({ from: "accounts", where: { id } });
+        return row === undefined ? undefined : this.#openAccount(row);
+      })
+    );
+  }
+
+  /** One page of accounts in the order of their names. */
+  async list(afterName: string, limit: number): Promise<Account[]> {
+    const rows = await this.#store.select({ from: "accounts", orderBy: "name", after: afterName, limit });
+    return rows.map((row) => this.#openAccount(row));
+  }
+
+  /** Makes an account without any right. Throws `account_exists`. */
+  async create(name: string, kind: AccountKind, commit: CommitChange): Promise<Account> {
+    const createdAt = new Date().toISOString();
+    const account: Account = { id: randomId(), revision: 1, name, kind, createdAt, bindings: [] };
+    try {
+      await commit([{ insert: "accounts", row: this.#accountRow(account) }], { resource: `account:${name}` });
+    } catch (error) {
+      throw error instanceof StoreConflict ? new KeysteadError("account_exists") : error;
+    }
+    return account;
+  }
+
+  /** Gives an account a role. The same binding twice is one. */
+  async bind(name: string, binding: Omit<Binding, "id">, commit: CommitChange): Promise<Account> {
+    return this.#change(name, commit, "bind", (bindings) => {
+      const same = bindings.find(
+        (other) =>
+          other.role === binding.role &&
+          other.project === binding.project &&
+          other.pattern === binding.pattern,
+      );
+      if (same !== undefined) return bindings;
+      if (bindings.length >= BINDINGS_MAX) throw new KeysteadError("limit_reached");
+      return [...bindings, { ...binding, id: randomId() }];
+    });
+  }
+
+  /** Takes a role from an account. Throws `binding_not_found`. */
+  async unbind(name: string, bindingId: string, commit: CommitChange): Promise<Account> {
+    return this.#change(name, commit, "unbind", (bindings) => {
+      const rest = bindings.filter((binding) => binding.id !== bindingId);
+      if (rest.length === bindings.length) throw new KeysteadError("binding_not_found");
+      return rest;
+    });
+  }
+
+  /** Makes a token for an account; its plain text is in the answer and nowhere else. */
+  async createToken(
+    name: string,
+    label: string,
+    ttlSeconds: number,
+    commit: CommitChange,
+  ): Promise<{ readonly plainToken: string; readonly token: ApiToken }> {
+    const account = await this.byName(name);
+    const tokens = await this.#store.select({
+      from: "tokens",
+      where: { account_id: account.id },
+      limit: TOKENS_MAX,
+    });
+    if (tokens.length >= TOKENS_MAX) throw new KeysteadError("limit_reached");
+    const plainToken = makeApiToken();
+    const hash = sha256(plainToken);
+    const now = Date.now();
+    const record: TokenRecord = {
+      accountId: account.id,
+      hash: hash.toString("hex"),
+      label,
+      createdAt: new Date(now).toISOString(),
+      expiresAt: new Date(now + ttlSeconds * 1000).toISOString(),
+    };
+    const id = randomId();
+    const row: Schema["tokens"] = {
+      id,
+      account_id: account.id,
+      hash,
+      revision: 1,
+      created_at: record.createdAt,
+      expires_at: record.expiresAt,
+      sealed: this.#barrier.sealJson(tokenPlace(id, 1), record),
+    };
+    await commit([{ insert: "tokens", row }], { resource: `account:${name}`, details: { token: id } });
+    return { plainToken, token: openedToken(id, record) };
+  }
+
+  /** The tokens of an account, without anything that could be used as one. */
+  async tokens(name: string): Promise<ApiToken[]> {
+    const account = await this.byName(name);
+    const rows = await this.#store.select({
+      from: "tokens",
+      where: { account_id: account.id },
+      orderBy: "id",
+    });
+    return rows.map((row) => this.#openToken(row)).sort((a, b) => a.createdAt.localeCompare(b.createdAt));
+  }
+
+  /** Ends a token at once. Throws `token_not_found`. */
+  async revokeToken(name: string, tokenId: string, commit: CommitChange): Promise<void> {
+    const account = await this.byName(name);
+    const [row] = await this.#store.select({
+      from: "tokens",
+      where: { id: tokenId, account_id: account.id },
+    });
+    if (row === undefined) throw new KeysteadError("token_not_found");
+    try {
+      await commit([{ delete: "tokens", where: { id: tokenId }, expect: "one" }], {
+        resource: `account:${name}`,
+        details: { token: tokenId },
+      });
+    } catch (error) {
+      throw error instanceof StoreConflict ? new KeysteadError("token_not_found") : error;
+    } finally {
+      this.tokenCache.forget(Buffer.from(row.hash).toString("base64"));
+    }
+  }
+
+  /**
+   * The token whose SHA-256 this is, remembered under it; undefined where there is none.
+   * @param hash base64
+   */
+  byTokenHash(hash: string): ApiToken | Promise<ApiToken | undefined> {
+    return (
+      this.tokenCache.peek(hash) ??
+      this.tokenCache.get(hash, async () => {
+        const wanted = Buffer.from(hash, "base64");
+        const [row] = await this.#store.select({ from: "tokens", where: { hash: wanted } });
+        if (row === undefined) return undefined;
+        const token = this.#openToken(row);
+        return equalConstantTime(Buffer.from(token.hash, "hex"), wanted) ? token : undefined;
+      })
+    );
+  }
+
+  async #change(
+    name: string,
+    commit: CommitChange,
+    what: string,
+    plan: (bindings: readonly Binding[]) => readonly Binding[],
+  ): Promise<Account> {
+    return this.#changes.run(name, async () => {
+      const account = await this.byName(name);
+      const next: Account = { ...account, revision: account.revision + 1, bindings: plan(account.bindings) };
+      const { revision, sealed } = this.#accountRow(next);
+      try {
+        await commit(
+          [
+            {
+              update: "accounts",
+              where: { id: account.id, revision: account.revision },
+              set: { revision, sealed },
+            },
+          ],
+          { resource: `account:${name}`, details: { change: what } },
+        );
+      } catch (error) {
+        throw error instanceof StoreConflict ? new KeysteadError("conflict") : error;
+      } finally {
+        this.#accounts.forget(account.id);
+      }
+      return next;
+    });
+  }
+
+  #accountRow(account: Account): Schema["accounts"] {
+    const { id, revision, ...record } = account;
+    const sealed = this.#barrier.sealJson(accountPlace(id, revision), record satisfies AccountRecord);
+    return { id, name: account.name, revision, created_at: account.createdAt, sealed };
+  }
+
+  #openAccount(row: Schema["accounts"]): Account {
+    const record = this.#barrier.openJson<AccountRecord>(accountPlace(row.id, row.revision), row.sealed);
+    if (record.name !== row.name) {
+      throw new KeysteadError("internal_error", {
+        cause: new Error("an account was renamed outside the service"),
+      });
+    }
+    return { ...record, id: row.id, revision: row.revision };
+  }
+
+  #openToken(row: Schema["tokens"]): ApiToken {
+    return openedToken(
+      row.id,
+      this.#barrier.openJson<TokenRecord>(tokenPlace(row.id, row.revision), row.sealed),
+    );
+  }
+}
+
+function openedToken(id: string, record: TokenRecord): ApiToken {
+  return { ...record, id, expiresAtMs: Date.parse(record.expiresAt) };
+}
+
+function accountPlace(id: string, revision: number): RecordPlace {
+  return { project: "", kind: "account", id, revision, field: "record" };
+}
+
+function tokenPlace(id: string, revision: number): RecordPlace {
+  return { project: "", kind: "token", id, revision, field: "record" };
+}

@@ -1,0 +1,84 @@
+/**
+ * From an Authorization header to a Caller.
+ * Invariant: credentials that are presented are always checked, in dev mode too; a caller without any is refused unless
+ * dev mode is on. Expiry, account and bindings are looked at on every request. The refusal is the same for every reason.
+ */
+import { sha256Base64 } from "../crypto/digest.ts";
+import { KeysteadError } from "../errors.ts";
+import { looksLikeApiToken, TOKEN_PREFIX } from "./api-token.ts";
+import type { Account, Accounts, ApiToken } from "./accounts.ts";
+import { devCaller, type Caller } from "./caller.ts";
+import type { JwtAuthority } from "./jwt.ts";
+
+/** RFC 6750 §2.1: the scheme's name in any letter case, one space, the token. */
+const bearer = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i;
+const TOKEN_CHARACTERS_MAX = 4096;
+
+export interface AuthenticatorOptions {
+  readonly accounts: Accounts;
+  /** Undefined where no JWT secret is set. */
+  readonly jwt: JwtAuthority | undefined;
+  /** No credentials mean the caller `dev`. */
+  readonly devMode: boolean;
+}
+
+export class Authenticator {
+  readonly #options: AuthenticatorOptions;
+  readonly #callers = new WeakMap<Account, Caller>();
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param authorization the header as it came, or undefined
+   * @returns the caller, without a promise where everything is at hand
+   * @throws KeysteadError `unauthenticated`
+   */
+  authenticate(authorization: string | undefined): Caller | Promise<Caller> {
+    if (authorization === undefined) {
+      if (this.#options.devMode) return devCaller;
+      throw new KeysteadError("unauthenticated");
+    }
+    const token = authorization.length > TOKEN_CHARACTERS_MAX ? undefined : bearer.exec(authorization)?.[1];
+    if (token === undefined) throw new KeysteadError("unauthenticated");
+    if (!token.startsWith(TOKEN_PREFIX)) return this.#jwt(token);
+    const hash = sha256Base64(token);
+    const known = this.#options.accounts.tokenCache.peek(hash);
+    if (known !== undefined) return this.#callerOf(known);
+    // The checksum spares the database the look-up of what never was a token.
+    return looksLikeApiToken(token) ? this.#afterLoading(hash) : this.#refuse();
+  }
+
+  async #afterLoading(hash: string): Promise<Caller> {
+    const token = await this.#options.accounts.byTokenHash(hash);
+    return token === undefined ? this.#refuse() : this.#callerOf(token);
+  }
+
+  #callerOf(token: ApiToken): Caller | Promise<Caller> {
+    if (token.expiresAtMs <= Date.now()) this.#refuse();
+    const account = this.#options.accounts.byId(token.accountId);
+    return account instanceof Promise
+      ? account.then((loaded) => (loaded === undefined ? this.#refuse() : this.#callerFor(loaded)))
+      : this.#callerFor(account);
+  }
+
+  #callerFor(account: Account): Caller {
+    let caller = this.#callers.get(account);
+    if (caller === undefined) {
+      const { kind, name, id, bindings } = account;
+      caller = { kind, label: `${kind}:${name}`, accountId: id, bindings };
+      this.#callers.set(account, caller);
+    }
+    return caller;
+  }
+
+  async #jwt(token: string): Promise<Caller> {
+    if (this.#options.jwt === undefined) throw new KeysteadError("unauthenticated");
+    return this.#options.jwt.authenticate(token);
+  }
+
+  #refuse(): never {
+    throw new KeysteadError("unauthenticated");
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * What callers do with keys: encrypt, decrypt, sign, verify.
+ * Ciphertext layout: key version (4 bytes big-endian) ‖ nonce (12 for aes-256, 24 for xaes-256) ‖ ciphertext ‖ tag (16).
+ * Invariant: the key's state and purpose are asked before every use; every reason why something does not decrypt looks
+ * the same; nothing here waits where key and version are at hand.
+ */
+import type { Buffer } from "node:buffer";
+import { asBuffer } from "../bytes.ts";
+import { KeysteadError } from "../errors.ts";
+import { assertUsable, type KeyUse } from "./key-states.ts";
+import type { Keyring } from "./keyring.ts";
+import {
+  keyAlgorithm,
+  latestVersion,
+  type CipherVersion,
+  type Key,
+  type OpenedVersion,
+  type SigningVersion,
+} from "./key.ts";
+
+/** Bytes of the key version that stand before the nonce. */
+export const VERSION_BYTES = 4;
+
+export interface Encrypted {
+  readonly version: number;
+  readonly nonceBytes: number;
+  /** The whole ciphertext, in the layout above. */
+  readonly ciphertext: Buffer;
+}
+
+export interface Decrypted {
+  readonly version: number;
+  readonly plaintext: Buffer;
+}
+
+/** What is signed: a message, or its SHA-256 digest of 32 bytes. */
+export type Signed = { readonly message: Uint8Array } | { readonly digest: Uint8Array };
+
+/** Encrypts under the key's latest version. */
+export async function encrypt(
+  keyring: Keyring,
+  key: Key,
+  plaintext: Uint8Array,
+  aad: Uint8Array | undefined,
+): Promise<Encrypted> {
+  let current = key;
+  for (;;) {
+    assertPurpose(current, "encrypt");
+    if (current.exportable) throw new KeysteadError("key_exportable");
+    const opened = keyring.version(current, latestVersion(current));
+    const version = cipherVersion(opened instanceof Promise ? await opened : opened);
+    const { nonces } = version;
+    if (nonces === undefined || nonces.take(1)) {
+      const ciphertext = version.cipher.encrypt(plaintext, aad, VERSION_BYTES);
+      ciphertext.writeUInt32BE(version.version);
+      return { version: version.version, nonceBytes: version.cipher.nonceBytes, ciphertext };
+    }
+    if (nonces.isSpent(1)) current = await keyring.rotateSpent(current);
+    else await nonces.reserve(1);
+  }
+}
+
+/** Decrypts what any version of the key encrypted in the same context. Throws `decryption_failed`. */
+export async function decrypt(
+  keyring: Keyring,
+  key: Key,
+  ciphertext: Uint8Array,
+  aad: Uint8Array | undefined,
+): Promise<Decrypted> {
+  assertPurpose(key, "decrypt");
+  const message = asBuffer(ciphertext);
+  const version = message.length < VERSION_BYTES ? 0 : message.readUInt32BE(0);
+  const found = keyring.version(key, version);
+  const opened = found instanceof Promise ? await found : found;
+  if (opened === undefined) throw new KeysteadError("decryption_failed");
+  const plaintext = cipherVersion(opened).cipher.decrypt(message.subarray(VERSION_BYTES), aad);
+  if (plaintext === undefined) throw new KeysteadError("decryption_failed");
+  return { version, plaintext };
+}
+
+/** Signs with the key's latest version. */
+export async function sign(
+  keyring: Keyring,
+  key: Key,
+  signed: Signed,
+): Promise<{ version: number; signature: Uint8Array }> {
+  assertPurpose(key, "sign");
+  if (key.publicOnly) throw new KeysteadError("key_public_only");
+  const opened = signingVersion(await keyring.version(key, latestVersion(key)));
+  const signature =
+    "digest" in signed
+      ? opened.signing.signDigest(signed.digest)
+      : opened.signing.signMessage(signed.message);
+  return { version: opened.version, signature };
+}
+
+/**
+ * Whether any version of the key made the signature.
+ * @param version asks one version only; without it the newest are tried first
+ */
+export async function verify(
+  keyring: Keyring,
+  key: Key,
+  signed: Signed,
+  signature: Uint8Array,
+  version?: number,
+): Promise<{ valid: boolean; version: number }> {
+  assertPurpose(key, "verify");
+  const versions = version === undefined ? key.versions.map((record) => record.version).reverse() : [version];
+  for (const candidate of versions) {
+    const opened = await keyring.version(key, candidate);
+    if (opened === undefined) throw new KeysteadError("key_version_not_found");
+    const { signing } = signingVersion(opened);
+    const valid =
+      "digest" in signed
+        ? signing.verifyDigest(signed.digest, signature)
+        : signing.verifyMessage(signed.message, signature);
+    if (valid) return { valid, version: candidate };
+  }
+  return { valid: false, version: version ?? latestVersion(key) };
+}
+
+function assertPurpose(key: Key, use: KeyUse): void {
+  assertUsable(key.state, use);
+  const wanted = use === "encrypt" || use === "decrypt" ? "encrypt" : "sign";
+  if (keyAlgorithm(key).purpose !== wanted) throw new KeysteadError("key_usage");
+}
+
+function cipherVersion(opened: OpenedVersion | undefined): CipherVersion {
+  if (opened?.purpose !== "encrypt") throw new KeysteadError("key_usage");
+  return opened;
+}
+
+function signingVersion(opened: OpenedVersion | undefined): SigningVersion {
+  if (opened?.purpose !== "sign") throw new KeysteadError("key_usage");
+  return opened;
+}

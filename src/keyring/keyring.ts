@@ -1,0 +1,210 @@
+/**
+ * The keyring: makes keys, finds them, changes them, and hands out their opened versions.
+ * Invariant: a change is committed with its audit entry at the next revision, or not at all; two concurrent rotations
+ * make two versions. What is remembered is bounded, and dropped or replaced at the moment a change is durable.
+ */
+import { algorithmOf, type KeyType } from "../crypto/catalogue.ts";
+import type { ImportedKey, Material } from "../crypto/material.ts";
+import { randomId } from "../crypto/random.ts";
+import { KeysteadError } from "../errors.ts";
+import type { ChangeFacts, CommitChange } from "../audit/change.ts";
+import { RecordCache } from "../record-cache.ts";
+import { SerialQueue } from "../serial-queue.ts";
+import { StoreConflict } from "../storage/store.ts";
+import type { KeyStore } from "./key-store.ts";
+import { latestVersion, type Key, type OpenedVersion } from "./key.ts";
+import { assertUsable } from "./key-states.ts";
+
+/** Keys and opened versions that are remembered, each. */
+const CACHE_ENTRIES = 20_000;
+/** How long a record may be used without a look at the database where other processes share it. */
+const SHARED_AGE_MS = 900;
+/** Tries of a change that keeps meeting changes of other processes. */
+const CONFLICT_TRIES = 8;
+
+const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export interface KeySpec {
+  readonly name: string;
+  readonly type: KeyType;
+  readonly exportable: boolean;
+  /** The material to take in; fresh material is made where it is absent. */
+  readonly imported?: ImportedKey;
+}
+
+export interface KeyringOptions {
+  readonly keys: KeyStore;
+  /** True where no other process changes the database. */
+  readonly exclusive: boolean;
+  /** How a rotation that nobody asked for is committed: the nonces of a version are used up. */
+  commitOwnRotation(key: Key): CommitChange;
+}
+
+export class Keyring {
+  readonly keyCache: RecordCache<Key>;
+  readonly versionCache: RecordCache<OpenedVersion>;
+  readonly #options: KeyringOptions;
+  readonly #changes = new SerialQueue();
+
+  constructor(options: KeyringOptions) {
+    this.#options = options;
+    this.keyCache = new RecordCache({
+      entriesMax: CACHE_ENTRIES,
+      ageMsMax: options.exclusive ? undefined : SHARED_AGE_MS,
+    });
+    // A version's material never changes; whether it may be used is asked of the key each time.
+    this.versionCache = new RecordCache({ entriesMax: CACHE_ENTRIES, ageMsMax: undefined });
+  }
+
+  /** The key of this name or id. Throws `key_not_found`. Without a promise where it is at hand. */
+  get(projectId: string, handle: string): Key | Promise<Key> {
+    return this.keyCache.peek(cacheHandle(projectId, handle)) ?? this.#load(projectId, handle);
+  }
+
+  /** One page of the project's keys in the byte order of their names. */
+  list(projectId: string, afterName: string, limit: number): Promise<Key[]> {
+    return this.#options.keys.list(projectId, afterName, limit);
+  }
+
+  /** Makes a key with its first version. Throws `key_exists`, `invalid_name`, `invalid_key_material`. */
+  async create(projectId: string, spec: KeySpec, commit: CommitChange): Promise<Key> {
+    // A name in the form of an id could stand for two keys at once.
+    if (idPattern.test(spec.name))
+      throw new KeysteadError("invalid_name", { detail: "a name may not look like an id" });
+    const algorithm = algorithmOf(spec.type);
+    const material =
+      spec.imported === undefined ? await algorithm.generate() : algorithm.import(spec.imported);
+    const createdAt = new Date().toISOString();
+    const key: Key = {
+      id: randomId(),
+      projectId,
+      revision: 1,
+      name: spec.name,
+      type: spec.type,
+      state: "enabled",
+      createdAt,
+      exportable: spec.exportable,
+      publicOnly: material.form === "spki",
+      versions: [{ version: 1, createdAt }],
+    };
+    try {
+      await commit(this.#options.keys.insert(key, material), { resource: `key:${key.name}`, version: 1 });
+    } catch (error) {
+      throw error instanceof StoreConflict ? new KeysteadError("key_exists") : error;
+    }
+    this.#remember(key);
+    return key;
+  }
+
+  /** Adds a version with fresh material, which encrypts and signs from then on. */
+  async rotate(projectId: string, handle: string, commit: CommitChange): Promise<Key> {
+    // Made once: a try that lost against another writer uses it for the number after the winner's.
+    let material: Material | undefined;
+    return this.#change(projectId, handle, commit, async (key) => {
+      assertUsable(key.state, "rotate");
+      if (key.publicOnly) throw new KeysteadError("key_public_only");
+      material ??= await algorithmOf(key.type).generate();
+      const version = latestVersion(key) + 1;
+      const next: Key = {
+        ...key,
+        revision: key.revision + 1,
+        versions: [...key.versions, { version, createdAt: new Date().toISOString() }],
+      };
+      const writes = [
+        ...this.#options.keys.update(next),
+        ...this.#options.keys.insertVersion(next, version, material),
+      ];
+      return { next, writes, facts: { resource: `key:${key.name}`, version } };
+    });
+  }
+
+  /** Refuses every use of the key from now on. Revoking it again changes nothing. */
+  async revoke(projectId: string, handle: string, commit: CommitChange): Promise<Key> {
+    return this.#change(projectId, handle, commit, async (key) => {
+      const revokedAt = key.revokedAt ?? new Date().toISOString();
+      const next: Key = { ...key, revision: key.revision + 1, state: "revoked", revokedAt };
+      return Promise.resolve({
+        next,
+        writes: this.#options.keys.update(next),
+        facts: { resource: `key:${key.name}` },
+      });
+    });
+  }
+
+  /** A version opened for use; undefined where the key has none of that number. Without a promise where it is at hand. */
+  version(key: Key, version: number): OpenedVersion | undefined | Promise<OpenedVersion | undefined> {
+    const handle = `${key.id}/${version}`;
+    return (
+      this.versionCache.peek(handle) ??
+      this.versionCache.get(handle, () => this.#options.keys.openVersion(key, version))
+    );
+  }
+
+  /** The stored material of a version, for export. Throws `key_version_not_found`. */
+  async material(key: Key, version: number): Promise<Material> {
+    const material = await this.#options.keys.material(key, version);
+    if (material === undefined) throw new KeysteadError("key_version_not_found");
+    return material;
+  }
+
+  /** Rotates a key whose latest version has used up its nonces; concurrent calls make one version. */
+  async rotateSpent(key: Key): Promise<Key> {
+    const current = await this.get(key.projectId, key.id);
+    if (latestVersion(current) > latestVersion(key)) return current;
+    return this.#changes.run(`spent/${key.id}`, async () => {
+      const again = await this.get(key.projectId, key.id);
+      if (latestVersion(again) > latestVersion(key)) return again;
+      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key));
+    });
+  }
+
+  /** Runs a change until it meets no other writer. */
+  async #change(
+    projectId: string,
+    handle: string,
+    commit: CommitChange,
+    plan: (key: Key) => Promise<{ next: Key; writes: Parameters<CommitChange>[0]; facts: ChangeFacts }>,
+  ): Promise<Key> {
+    const { id } = await this.get(projectId, handle);
+    return this.#changes.run(id, async () => {
+      for (let tries = 0; tries < CONFLICT_TRIES; tries++) {
+        const key = await this.get(projectId, id);
+        const { next, writes, facts } = await plan(key);
+        try {
+          await commit(writes, facts);
+        } catch (error) {
+          // Whatever went wrong, only the database knows the key's state now.
+          this.#forget(key);
+          if (error instanceof StoreConflict) continue;
+          throw error;
+        }
+        this.#remember(next);
+        return next;
+      }
+      throw new KeysteadError("conflict");
+    });
+  }
+
+  async #load(projectId: string, handle: string): Promise<Key> {
+    const key = await this.keyCache.get(cacheHandle(projectId, handle), async () => {
+      const byId = idPattern.test(handle);
+      return this.#options.keys.find(projectId, byId ? { id: handle.toLowerCase() } : { name: handle });
+    });
+    if (key === undefined) throw new KeysteadError("key_not_found");
+    return key;
+  }
+
+  #remember(key: Key): void {
+    this.keyCache.set(cacheHandle(key.projectId, key.name), key);
+    this.keyCache.set(cacheHandle(key.projectId, key.id), key);
+  }
+
+  #forget(key: Key): void {
+    this.keyCache.forget(cacheHandle(key.projectId, key.name));
+    this.keyCache.forget(cacheHandle(key.projectId, key.id));
+  }
+}
+
+function cacheHandle(projectId: string, handle: string): string {
+  return `${projectId}/${handle}`;
+}

@@ -1,0 +1,69 @@
+/**
+ * Scopes (what can be allowed) and roles (named sets of scopes).
+ * Invariant: default deny: what no scope of a bound role allows is refused. `kms:export_key` is in no role that a person
+ * gets by being an administrator.
+ */
+export const scopes = [
+  "kms:create_key",
+  "kms:import_key",
+  "kms:read_key",
+  "kms:list_keys",
+  "kms:rotate_key",
+  "kms:revoke_key",
+  "kms:export_key",
+  "kms:encrypt",
+  "kms:decrypt",
+  "kms:sign",
+  "kms:verify",
+  "kms:put_secret",
+  "kms:read_secret",
+  "kms:list_secrets",
+  "kms:delete_secret",
+  "kms:read_projects",
+  "kms:manage_projects",
+  "kms:manage_accounts",
+] as const;
+
+export type Scope = (typeof scopes)[number];
+
+export interface Role {
+  readonly description: string;
+  readonly scopes: ReadonlySet<Scope>;
+}
+
+const readerScopes: Scope[] = ["kms:read_key", "kms:list_keys", "kms:list_secrets", "kms:read_projects"];
+const operatorScopes: Scope[] = [
+  ...readerScopes,
+  "kms:encrypt",
+  "kms:decrypt",
+  "kms:sign",
+  "kms:verify",
+  "kms:put_secret",
+  "kms:read_secret",
+  "kms:delete_secret",
+];
+
+export const roles = {
+  admin: role(
+    "Everything but the export of raw keys; bound to all projects also accounts and projects",
+    scopes.filter((scope) => scope !== "kms:export_key"),
+  ),
+  operator: role("Uses keys and secrets; does not make, rotate or revoke keys", operatorScopes),
+  reader: role("Sees keys and the names of secrets; uses nothing", readerScopes),
+  encrypter: role("Encrypts and verifies only", ["kms:encrypt", "kms:verify", "kms:read_key"]),
+  decrypter: role("Decrypts only", ["kms:decrypt", "kms:read_key"]),
+  signer: role("Signs and verifies only", ["kms:sign", "kms:verify", "kms:read_key"]),
+  exporter: role("For a service that encrypts by itself: makes exportable keys and fetches them", [
+    "kms:create_key",
+    "kms:read_key",
+    "kms:export_key",
+  ]),
+} as const satisfies Record<string, Role>;
+
+export type RoleName = keyof typeof roles;
+
+export const roleNames = Object.keys(roles) as [RoleName, ...RoleName[]];
+
+function role(description: string, list: readonly Scope[]): Role {
+  return { description, scopes: new Set(list) };
+}

@@ -1,0 +1,97 @@
+/**
+ * A bounded memory of opened records, shared by everything that reads one often.
+ * Invariant: at most `entriesMax` records are held; a record whose row changed while it was being loaded is never
+ * remembered; with `ageMsMax` no record is used longer than that without being loaded anew.
+ * Eviction is by two generations: reading a record of the old one moves it into the young one, and when the young one
+ * is full the old one is dropped. A hit costs one look-up.
+ */
+interface Entry<T> {
+  readonly record: T;
+  readonly loadedAt: number;
+}
+
+export interface RecordCacheOptions {
+  readonly entriesMax: number;
+  /** Milliseconds; undefined where no other process can change the records. */
+  readonly ageMsMax: number | undefined;
+}
+
+/** Reads and opens a record; undefined (which is not remembered) where there is none. */
+export type LoadRecord<T> = () => Promise<T | undefined>;
+
+export class RecordCache<T> {
+  readonly #options: RecordCacheOptions;
+  #young = new Map<string, Entry<T>>();
+  #old = new Map<string, Entry<T>>();
+  readonly #loading = new Map<string, Promise<T | undefined>>();
+  hits = 0;
+  misses = 0;
+
+  constructor(options: RecordCacheOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+
+  /** The record if it is at hand and fresh enough: the way of the hot path, without a promise. */
+  peek(handle: string): T | undefined {
+    let entry = this.#young.get(handle);
+    if (entry === undefined) {
+      entry = this.#old.get(handle);
+      if (entry === undefined) return undefined;
+      this.#old.delete(handle);
+      this.#put(handle, entry);
+    }
+    const { ageMsMax } = this.#options;
+    if (ageMsMax !== undefined && performance.now() - entry.loadedAt > ageMsMax) {
+      this.#young.delete(handle);
+      return undefined;
+    }
+    this.hits++;
+    return entry.record;
+  }
+
+  /** The record, from memory or storage; concurrent calls share one load. */
+  async get(handle: string, load: LoadRecord<T>): Promise<T | undefined> {
+    return this.peek(handle) ?? (await (this.#loading.get(handle) ?? this.#load(handle, load)));
+  }
+
+  /** Remembers what a committed change has made of a record. */
+  set(handle: string, record: T): void {
+    this.forget(handle);
+    this.#put(handle, { record, loadedAt: performance.now() });
+  }
+
+  /** Drops a record; a load under way is not remembered when it ends. */
+  forget(handle: string): void {
+    this.#loading.delete(handle);
+    this.#young.delete(handle);
+    this.#old.delete(handle);
+  }
+
+  #load(handle: string, load: LoadRecord<T>): Promise<T | undefined> {
+    this.misses++;
+    const loadedAt = performance.now();
+    const loading = load()
+      .then((record) => {
+        if (record !== undefined && this.#loading.get(handle) === loading)
+          this.#put(handle, { record, loadedAt });
+        return record;
+      })
+      .finally(() => {
+        if (this.#loading.get(handle) === loading) this.#loading.delete(handle);
+      });
+    this.#loading.set(handle, loading);
+    return loading;
+  }
+
+  #put(handle: string, entry: Entry<T>): void {
+    if (this.#young.size >= this.#options.entriesMax / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(handle, entry);
+  }
+}

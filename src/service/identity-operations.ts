@@ -1,0 +1,199 @@
+/** The operations on projects, accounts, their role bindings and their tokens. */
+import { KeysteadError } from "../errors.ts";
+import type { Account, ApiToken } from "../identity/accounts.ts";
+import type { AccountKind, Caller } from "../identity/caller.ts";
+import type { Project } from "../identity/projects.ts";
+import { ALL_PROJECTS, decide, type Binding } from "../policy/decide.ts";
+import type { RoleName } from "../policy/roles.ts";
+import type { GlobalOperation, OperationContext, ResourceName } from "./operation.ts";
+import { readPage, type Page, type PageInput } from "./paging.ts";
+
+interface Named {
+  readonly name: string;
+}
+
+const projectResource = (input: Named): ResourceName => ({ kind: "project", name: input.name });
+const accountResource = (input: Named): ResourceName => ({ kind: "account", name: input.name });
+
+/** A binding as callers see it: with the project's name instead of its id. */
+export interface ShownBinding {
+  readonly id: string;
+  readonly role: RoleName;
+  readonly project: string;
+  readonly pattern: string | undefined;
+}
+
+export interface ShownAccount {
+  readonly account: Account;
+  readonly bindings: readonly ShownBinding[];
+}
+
+export interface BindInput extends Named {
+  readonly role: RoleName;
+  /** A project's name, or `*` for all. */
+  readonly project: string;
+  readonly pattern: string | undefined;
+}
+
+export interface TokenCreateInput extends Named {
+  readonly label: string;
+  readonly ttlSeconds: number;
+}
+
+export const projectCreate: GlobalOperation<Named, Project> = {
+  id: "project.create",
+  scope: "kms:manage_projects",
+  inProject: false,
+  resource: projectResource,
+  run: (context, { name }) =>
+    context.services.projects.create(name, (writes, facts) => context.commit(writes, facts)),
+};
+
+export const projectList: GlobalOperation<PageInput, Page<Project>> = {
+  id: "project.list",
+  // Everybody may ask; a caller sees the projects that it may read.
+  scope: undefined,
+  inProject: false,
+  resource: () => undefined,
+  run: (context, input) =>
+    readPage(
+      input,
+      (after, limit) => context.services.projects.list(after, limit),
+      ({ id }) => decide(context.caller.bindings, "kms:read_projects", { project: id, name: undefined }),
+    ),
+};
+
+export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind }, ShownAccount> = {
+  id: "account.create",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name, kind }) {
+    const account = await context.services.accounts.create(name, kind, (writes, facts) =>
+      context.commit(writes, facts),
+    );
+    return { account, bindings: [] };
+  },
+};
+
+export const accountGet: GlobalOperation<Named, ShownAccount> = {
+  id: "account.get",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: accountResource,
+  run: async (context, { name }) => shown(context, await context.services.accounts.byName(name)),
+};
+
+export const accountList: GlobalOperation<PageInput, Page<Account>> = {
+  id: "account.list",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: () => undefined,
+  run: (context, input) => readPage(input, (after, limit) => context.services.accounts.list(after, limit)),
+};
+
+export const accountBind: GlobalOperation<BindInput, ShownAccount> = {
+  id: "account.bind",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name, role, project, pattern }) {
+    const projectId =
+      project === ALL_PROJECTS ? ALL_PROJECTS : (await context.services.projects.byName(project))?.id;
+    if (projectId === undefined) throw new KeysteadError("project_not_found");
+    const binding = { role, project: projectId, ...(pattern === undefined ? {} : { pattern }) };
+    const account = await context.services.accounts.bind(name, binding, (writes, facts) =>
+      context.commit(writes, facts),
+    );
+    return shown(context, account);
+  },
+};
+
+export const accountUnbind: GlobalOperation<Named & { readonly binding: string }, undefined> = {
+  id: "account.unbind",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name, binding }) {
+    await context.services.accounts.unbind(name, binding, (writes, facts) => context.commit(writes, facts));
+    return undefined;
+  },
+};
+
+export const tokenCreate: GlobalOperation<TokenCreateInput, { plainToken: string; token: ApiToken }> = {
+  id: "token.create",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: accountResource,
+  run: (context, { name, label, ttlSeconds }) =>
+    context.services.accounts.createToken(name, label, ttlSeconds, (writes, facts) =>
+      context.commit(writes, facts),
+    ),
+};
+
+export const tokenList: GlobalOperation<Named, readonly ApiToken[]> = {
+  id: "token.list",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: accountResource,
+  run: (context, { name }) => context.services.accounts.tokens(name),
+};
+
+export const tokenRevoke: GlobalOperation<Named & { readonly token: string }, undefined> = {
+  id: "token.revoke",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name, token }) {
+    await context.services.accounts.revokeToken(name, token, (writes, facts) =>
+      context.commit(writes, facts),
+    );
+    return undefined;
+  },
+};
+
+export const jwtRevoke: GlobalOperation<
+  { readonly subject: string; readonly issuedBefore: number },
+  undefined
+> = {
+  id: "jwt.revoke",
+  scope: "kms:manage_accounts",
+  inProject: false,
+  resource: () => ({ kind: "jwt", name: "" }),
+  async run(context, { subject, issuedBefore }) {
+    await context.services.jwtRevocations.revoke(subject, issuedBefore, (writes, facts) =>
+      context.commit(writes, facts),
+    );
+    return undefined;
+  },
+};
+
+export const whoami: GlobalOperation<undefined, { caller: Caller; bindings: readonly ShownBinding[] }> = {
+  id: "caller.whoami",
+  scope: undefined,
+  inProject: false,
+  resource: () => undefined,
+  run: async (context) => ({
+    caller: context.caller,
+    bindings: await shownBindings(context, context.caller.bindings),
+  }),
+};
+
+async function shown(context: OperationContext, account: Account): Promise<ShownAccount> {
+  return { account, bindings: await shownBindings(context, account.bindings) };
+}
+
+async function shownBindings(
+  context: OperationContext,
+  bindings: readonly Binding[],
+): Promise<ShownBinding[]> {
+  return Promise.all(
+    bindings.map(async ({ id, role, project, pattern }) => ({
+      id,
+      role,
+      project:
+        project === ALL_PROJECTS ? project : ((await context.services.projects.byId(project))?.name ?? ""),
+      pattern,
+    })),
+  );
+}

@@ -1,0 +1,143 @@
+/**
+ * The single door: whatever is done here on behalf of a caller is done by `perform`.
+ * The way: parse, resolve the project, decide, run, record, wait for the record. Refusals and failures take it too.
+ * Invariant: no result leaves before its audit entry is written; a change's entry is committed with the change.
+ */
+import type { ChangeFacts } from "../audit/change.ts";
+import type { AuditFacts } from "../audit/entry.ts";
+import { asKeysteadError, KeysteadError } from "../errors.ts";
+import type { Caller } from "../identity/caller.ts";
+import type { Project } from "../identity/projects.ts";
+import { ALL_PROJECTS, decide } from "../policy/decide.ts";
+import type { Write } from "../storage/store.ts";
+import type { Operation, ProjectContext, ResourceName, Services } from "./operation.ts";
+
+/** One call as a facade hands it in. */
+export interface Call<I> {
+  readonly caller: Caller;
+  /** The project's name, from the wire. */
+  readonly project: string;
+  readonly requestId: string;
+  readonly address: string;
+  /** Turns what came over the wire into the operation's input; throws a KeysteadError where it does not fit. */
+  parse(): I;
+}
+
+export class Door {
+  readonly services: Services;
+  /** Told of every operation and its outcome, for the metrics. */
+  readonly #count: (operation: string, outcome: string) => void;
+
+  constructor(services: Services, count: (operation: string, outcome: string) => void) {
+    this.services = services;
+    this.#count = count;
+  }
+
+  /** Performs one operation for one caller. Rejects with a KeysteadError. */
+  async perform<I, O>(operation: Operation<I, O>, call: Call<I>): Promise<O> {
+    const context = new CallContext(this.services, operation, call);
+    let result: O | undefined;
+    let failure: KeysteadError | undefined;
+    try {
+      const input = call.parse();
+      context.resource = operation.resource(input);
+      if (operation.inProject) {
+        const found = this.services.projects.byName(call.project);
+        context.found = found instanceof Promise ? await found : found;
+      }
+      authorize(operation, call.caller, context);
+      const running = operation.run(context, input);
+      result = running instanceof Promise ? await running : running;
+    } catch (thrown) {
+      failure = asKeysteadError(thrown);
+      context.outcome = failure.code;
+    }
+    if (!context.committed) {
+      await this.services.auditor.record(context.facts(), operation.severity === "CRITICAL");
+    }
+    this.#count(operation.id, context.outcome);
+    if (failure !== undefined) throw failure;
+    return result as O;
+  }
+}
+
+/** Throws `project_not_found` for a project that the caller has no part in, `forbidden` for what no binding allows. */
+function authorize<I, O>(operation: Operation<I, O>, caller: Caller, context: CallContext<I, O>): void {
+  const project = context.found;
+  if (operation.inProject && !hasPart(caller, project)) throw new KeysteadError("project_not_found");
+  const resource = { project: project?.id, name: context.named };
+  const allowed =
+    (operation.scope === undefined || decide(caller.bindings, operation.scope, resource)) &&
+    (operation.callerKinds === undefined || operation.callerKinds.includes(caller.kind));
+  if (!allowed) throw new KeysteadError("forbidden");
+  context.decision = "allow";
+}
+
+/** A project that a caller has no binding in looks to it like one that does not exist. */
+function hasPart(caller: Caller, project: Project | undefined): boolean {
+  if (project === undefined) return false;
+  return caller.bindings.some(
+    (binding) => binding.project === ALL_PROJECTS || binding.project === project.id,
+  );
+}
+
+class CallContext<I, O> implements ProjectContext {
+  readonly services: Services;
+  readonly caller: Caller;
+  readonly #operation: Operation<I, O>;
+  readonly #call: Call<I>;
+  found: Project | undefined;
+  resource: ResourceName | undefined;
+  version = 0;
+  details: Readonly<Record<string, string | number>> | undefined;
+  decision: "allow" | "deny" = "deny";
+  outcome = "ok";
+  committed = false;
+
+  constructor(services: Services, operation: Operation<I, O>, call: Call<I>) {
+    this.services = services;
+    this.caller = call.caller;
+    this.#operation = operation;
+    this.#call = call;
+  }
+
+  get project(): Project {
+    if (this.found === undefined) throw new KeysteadError("project_not_found");
+    return this.found;
+  }
+
+  /** The name that a binding's pattern is held against. */
+  get named(): string | undefined {
+    return this.resource === undefined || this.resource.name === "" ? undefined : this.resource.name;
+  }
+
+  async commit(writes: readonly Write[], changed: ChangeFacts): Promise<void> {
+    const facts = this.facts();
+    const { details = facts.details, resource, version = 0 } = changed;
+    await this.services.auditor.commitChange(
+      { ...facts, resource, version, ...(details === undefined ? {} : { details }) },
+      writes,
+      () => {
+        this.committed = true;
+      },
+    );
+  }
+
+  facts(): AuditFacts {
+    const { details, resource } = this;
+    const facts = {
+      action: this.#operation.id,
+      address: this.#call.address,
+      caller: this.caller.label,
+      decision: this.decision,
+      outcome: this.outcome,
+      // A name that leads nowhere is the caller's text, not ours: it stays out of the log.
+      project: this.found?.name ?? "",
+      request: this.#call.requestId,
+      resource: resource === undefined ? "" : `${resource.kind}:${resource.name}`,
+      severity: this.#operation.severity ?? (this.outcome === "forbidden" ? "WARNING" : "INFO"),
+      version: this.version,
+    } as const;
+    return details === undefined ? facts : { ...facts, details };
+  }
+}

@@ -1,0 +1,62 @@
+/** The operations on secrets. */
+import { decide } from "../policy/decide.ts";
+import type { Secret, SecretValue } from "../secrets/secrets.ts";
+import type { ProjectOperation, ResourceName } from "./operation.ts";
+import { readPage, type Page, type PageInput } from "./paging.ts";
+
+interface Named {
+  readonly name: string;
+}
+
+const secretResource = (input: Named): ResourceName => ({ kind: "secret", name: input.name });
+
+export const secretPut: ProjectOperation<Named & { readonly value: Uint8Array }, Secret> = {
+  id: "secret.put",
+  scope: "kms:put_secret",
+  inProject: true,
+  resource: secretResource,
+  run: (context, { name, value }) =>
+    context.services.secrets.put(context.project.id, name, value, (writes, facts) =>
+      context.commit(writes, facts),
+    ),
+};
+
+export const secretGet: ProjectOperation<Named & { readonly version: number | undefined }, SecretValue> = {
+  id: "secret.get",
+  scope: "kms:read_secret",
+  inProject: true,
+  resource: secretResource,
+  async run(context, { name, version }) {
+    const opened = await context.services.secrets.openValue(context.project.id, name, version);
+    context.version = opened.version;
+    return opened;
+  },
+};
+
+export const secretList: ProjectOperation<PageInput, Page<Secret>> = {
+  id: "secret.list",
+  scope: "kms:list_secrets",
+  inProject: true,
+  resource: () => undefined,
+  run(context, input) {
+    const { project, caller, services } = context;
+    return readPage(
+      input,
+      (after, limit) => services.secrets.list(project.id, after, limit),
+      ({ name }) => decide(caller.bindings, "kms:list_secrets", { project: project.id, name }),
+    );
+  },
+};
+
+export const secretDelete: ProjectOperation<Named, undefined> = {
+  id: "secret.delete",
+  scope: "kms:delete_secret",
+  inProject: true,
+  resource: secretResource,
+  async run(context, { name }) {
+    await context.services.secrets.remove(context.project.id, name, (writes, facts) =>
+      context.commit(writes, facts),
+    );
+    return undefined;
+  },
+};

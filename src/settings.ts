@@ -1,0 +1,144 @@
+/**
+ * Every setting there is, as data: its name, its older names, its flag, and the one line that explains it.
+ * Invariant: a setting that is not in this table does not exist; `.env.example` and the help list exactly these.
+ */
+export interface Setting {
+  /** The environment variable, also the name in a settings file. */
+  readonly name: `KEYSTEAD_${string}`;
+  /** Names of other programs that mean the same; ours wins. */
+  readonly aliases?: readonly string[];
+  /** The command-line flag, without dashes; secrets have none. */
+  readonly flag?: string;
+  /** A flag without a value, which stands for `1`. */
+  readonly isSwitch?: true;
+  /** May also come from the file that `<name>_FILE` names. */
+  readonly mayBeFile?: true;
+  readonly example: string;
+  readonly help: string;
+}
+
+export const serverSettings = [
+  {
+    name: "KEYSTEAD_ADDR",
+    aliases: ["BUNKMS_ADDR"],
+    flag: "addr",
+    example: ":8080",
+    help: "Where to listen: host:port, or :port for every address (dev mode: for the loopback ones)",
+  },
+  {
+    name: "KEYSTEAD_INTERNAL_ADDR",
+    flag: "internal-addr",
+    example: "10.0.0.5:8081",
+    help: "A second address that only internal networks reach; key export is served there and nowhere else",
+  },
+  {
+    name: "KEYSTEAD_EXPORT_ON_MAIN",
+    flag: "export-on-main",
+    isSwitch: true,
+    example: "1",
+    help: "1 serves key export on the main address as well",
+  },
+  {
+    name: "KEYSTEAD_ROOT_KEY",
+    aliases: ["BUNKMS_MASTER_KEY"],
+    mayBeFile: true,
+    example: "base64:…",
+    help: "The root key: base64: and 32 bytes, 64 hex digits, or 32 characters (make one: openssl rand -hex 32)",
+  },
+  {
+    name: "KEYSTEAD_DATA_PATH",
+    aliases: ["BUNKMS_DATA_PATH"],
+    flag: "data-path",
+    example: "/var/lib/keystead",
+    help: "The folder that holds the database; :memory: keeps everything in memory only",
+  },
+  {
+    name: "KEYSTEAD_AUDIT_LOG",
+    aliases: ["BUNKMS_AUDIT_LOG"],
+    flag: "audit-log",
+    example: "/var/log/keystead/audit.log",
+    help: "The audit log's file; audit.log in the data path unless set",
+  },
+  {
+    name: "KEYSTEAD_AUDIT_DURABILITY",
+    flag: "audit-durability",
+    example: "written",
+    help: "What answers wait for where nothing was changed: written (to the file) or synced (to the disk)",
+  },
+  {
+    name: "KEYSTEAD_JWT_SECRET",
+    aliases: ["BUNKMS_JWT_SECRET"],
+    mayBeFile: true,
+    example: "",
+    help: "Accepts HS256 JWTs signed with this secret (at least 32 bytes in server mode)",
+  },
+  {
+    name: "KEYSTEAD_JWT_PROJECT",
+    flag: "jwt-project",
+    example: "default",
+    help: "The one project in which those JWTs act",
+  },
+  {
+    name: "KEYSTEAD_RATE_LIMIT",
+    flag: "rate-limit",
+    example: "20000",
+    help: "Requests a second for one caller, or off (20000 unless set; off in dev mode)",
+  },
+  {
+    name: "KEYSTEAD_NODE",
+    flag: "node",
+    example: "main",
+    help: "This node's name in the audit log (lower-case letters, digits, -)",
+  },
+  {
+    name: "KEYSTEAD_LOG_FORMAT",
+    flag: "log-format",
+    example: "json",
+    help: "The service's own log on standard error: json, or text for people",
+  },
+  {
+    name: "KEYSTEAD_DEV",
+    flag: "dev",
+    isSwitch: true,
+    example: "1",
+    help: "1 runs dev mode: no credentials needed, this machine only, in memory unless a data path is set",
+  },
+  {
+    name: "KEYSTEAD_DEV_ANY_ADDRESS",
+    isSwitch: true,
+    example: "1",
+    help: "1 lets dev mode listen on an address that others reach (dangerous: no credentials are asked for)",
+  },
+  {
+    name: "KEYSTEAD_CONFIG",
+    flag: "config",
+    example: "/etc/keystead.env",
+    help: "A file of settings, NAME=value lines as in .env.example (.env in the working directory unless set)",
+  },
+] as const satisfies readonly Setting[];
+
+/** Settings of the command line client, named here so that a shared environment is no error for the server. */
+export const clientSettings = [
+  {
+    name: "KEYSTEAD_URL",
+    flag: "url",
+    example: "http://localhost:8080",
+    help: "The server that the command line talks to",
+  },
+  {
+    name: "KEYSTEAD_TOKEN",
+    aliases: ["BUNKMS_TOKEN"],
+    mayBeFile: true,
+    flag: "token",
+    example: "kst_…",
+    help: "The token that the command line sends",
+  },
+  {
+    name: "KEYSTEAD_PROJECT",
+    flag: "project",
+    example: "default",
+    help: "The project that the command line acts in",
+  },
+] as const satisfies readonly Setting[];
+
+export type ServerSettingName = (typeof serverSettings)[number]["name"];

@@ -1,0 +1,51 @@
+/**
+ * What the rest of the service knows of its database: rows out, all-or-nothing lists of writes in.
+ * Invariant: `commit` resolves only when every write of the list is durable; where one does not apply (a taken name, an
+ * outdated revision), none does, and it rejects with StoreConflict.
+ */
+import type { Schema, TableName } from "./schema.ts";
+
+/** One write. Updates and deletes with `expect: "one"` conflict unless they meet exactly one row. */
+export type Write = {
+  [T in TableName]:
+    | { readonly insert: T; readonly row: Schema[T] }
+    | {
+        readonly update: T;
+        readonly where: Partial<Schema[T]>;
+        readonly set: Partial<Schema[T]>;
+      }
+    | { readonly delete: T; readonly where: Partial<Schema[T]>; readonly expect: "one" | "any" }
+    | { readonly upsert: T; readonly row: Schema[T]; readonly conflict: keyof Schema[T] & string };
+}[TableName];
+
+/** One query: equality on `where`, then keyset paging by one column in ascending order. */
+export interface Select<T extends TableName> {
+  readonly from: T;
+  readonly where?: Partial<Schema[T]>;
+  readonly orderBy?: keyof Schema[T] & string;
+  /** Only rows whose `orderBy` column is greater than this. */
+  readonly after?: string | number;
+  readonly limit?: number;
+}
+
+export interface Store {
+  /** True where this process is the only writer, so that what it remembers cannot be outdated. */
+  readonly exclusive: boolean;
+  select<T extends TableName>(query: Select<T>): Promise<Schema[T][]>;
+  commit(writes: readonly Write[]): Promise<void>;
+  /** How many calls wait for the database, for the metrics. */
+  waiting(): number;
+  /** Waits for what is under way, then closes. */
+  close(): Promise<void>;
+}
+
+/** A write that did not apply; `table` says where. */
+export class StoreConflict extends Error {
+  readonly table: string;
+
+  constructor(table: string) {
+    super(`a write to ${table} did not apply`);
+    this.name = "StoreConflict";
+    this.table = table;
+  }
+}

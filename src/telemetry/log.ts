@@ -1,0 +1,51 @@
+/**
+ * The service's own log: JSON lines on standard error, or plain lines for a person in dev mode.
+ * Invariant: texts are constants of this program; fields are names, counts and codes. The cause of an internal error is
+ * logged by its class and message, which are this program's or its libraries' own, never a request's content.
+ */
+import type { KeysteadError } from "../errors.ts";
+
+export type LogLevel = "info" | "warn" | "error";
+type Fields = Readonly<Record<string, string | number | boolean>>;
+
+export class Log {
+  readonly #plain: boolean;
+  readonly #write: (line: string) => void;
+
+  constructor(options: { readonly plain: boolean; readonly write?: (line: string) => void }) {
+    this.#plain = options.plain;
+    this.#write = options.write ?? ((line) => process.stderr.write(line));
+  }
+
+  info(message: string, fields: Fields = {}): void {
+    this.#line("info", message, fields);
+  }
+
+  warn(message: string, fields: Fields = {}): void {
+    this.#line("warn", message, fields);
+  }
+
+  error(message: string, fields: Fields = {}): void {
+    this.#line("error", message, fields);
+  }
+
+  /** An answer of status 500 or above. */
+  failure(operation: string, requestId: string, error: KeysteadError): void {
+    const { cause } = error;
+    this.error("request failed", {
+      operation,
+      request: requestId,
+      code: error.code,
+      ...(cause instanceof Error ? { cause: `${cause.name}: ${cause.message}` } : {}),
+    });
+  }
+
+  #line(level: LogLevel, message: string, fields: Fields): void {
+    if (this.#plain) {
+      const shown = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`);
+      this.#write(`${level === "info" ? "" : `${level}: `}${message}${shown.join("")}\n`);
+    } else {
+      this.#write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...fields })}\n`);
+    }
+  }
+}

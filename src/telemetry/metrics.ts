@@ -1,0 +1,143 @@
+/**
+ * The Prometheus series of the service.
+ * Invariant: labels are route patterns, operation ids, codes and states; never a name, an address or a value, so that the
+ * number of series is bounded by this program's own tables.
+ */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+const LOOP_SAMPLE_MS = 100;
+
+/** What is read when somebody asks for the metrics. */
+export interface MetricSources {
+  caches(): readonly {
+    readonly name: string;
+    readonly size: number;
+    readonly hits: number;
+    readonly misses: number;
+  }[];
+  audit(): { readonly waiting: number; readonly head: number; readonly available: boolean };
+  storeWaiting(): number;
+  requestsInFlight(): number;
+}
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests = new Counter({
+    name: "keystead_http_requests_total",
+    help: "HTTP requests by method, route pattern and status.",
+    labelNames: ["method", "path", "status"],
+    registers: [this.#registry],
+  });
+  readonly #durations = new Histogram({
+    name: "keystead_http_request_duration_seconds",
+    help: "Time from a request's arrival to its answer, by method and route pattern.",
+    labelNames: ["method", "path"],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [this.#registry],
+  });
+  readonly #operations = new Counter({
+    name: "keystead_operations_total",
+    help: "Operations by id and outcome: ok, or the error's code.",
+    labelNames: ["operation", "status"],
+    registers: [this.#registry],
+  });
+  #loopDelayMaxSeconds = 0;
+  readonly #loopTimer: NodeJS.Timeout;
+
+  constructor() {
+    let expected = performance.now() + LOOP_SAMPLE_MS;
+    this.#loopTimer = setInterval(() => {
+      const now = performance.now();
+      this.#loopDelayMaxSeconds = Math.max(this.#loopDelayMaxSeconds, (now - expected) / 1000);
+      expected = now + LOOP_SAMPLE_MS;
+    }, LOOP_SAMPLE_MS);
+    this.#loopTimer.unref();
+  }
+
+  /** Adds the series that are read from elsewhere when they are asked for. */
+  observe(sources: MetricSources): void {
+    const registers = [this.#registry];
+    const gauge = (name: string, help: string, read: () => number): void => {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    };
+    for (const [field, help] of [
+      ["size", "Records that a cache holds."],
+      ["hits", "Look-ups that a cache answered."],
+      ["misses", "Look-ups that had to load a record."],
+    ] as const) {
+      new Gauge({
+        name: field === "size" ? "keystead_cache_entries" : `keystead_cache_${field}_total`,
+        help,
+        labelNames: ["cache"],
+        registers,
+        collect() {
+          for (const cache of sources.caches()) this.set({ cache: cache.name }, cache[field]);
+        },
+      });
+    }
+    gauge(
+      "keystead_audit_queue_entries",
+      "Audit entries that wait to be written.",
+      () => sources.audit().waiting,
+    );
+    gauge("keystead_audit_entries", "Sequence number of the last audit entry.", () => sources.audit().head);
+    gauge("keystead_audit_available", "1 while the audit log can be written.", () =>
+      sources.audit().available ? 1 : 0,
+    );
+    gauge("keystead_storage_queue_calls", "Calls that wait for the database.", () => sources.storeWaiting());
+    gauge("keystead_http_requests_in_flight", "Requests that are being answered.", () =>
+      sources.requestsInFlight(),
+    );
+    gauge(
+      "keystead_event_loop_delay_max_seconds",
+      "Longest delay of the event loop since the last scrape.",
+      () => {
+        const delay = this.#loopDelayMaxSeconds;
+        this.#loopDelayMaxSeconds = 0;
+        return delay;
+      },
+    );
+    gauge(
+      "keystead_process_resident_memory_bytes",
+      "Resident memory of the process.",
+      () => process.memoryUsage().rss,
+    );
+    gauge("keystead_process_cpu_seconds_total", "CPU time of the process, user and system.", () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    });
+  }
+
+  observeRequest(method: string, path: string, status: number, seconds: number): void {
+    this.#requests.inc({ method, path, status });
+    this.#durations.observe({ method, path }, seconds);
+  }
+
+  countRequest(method: string, path: string, status: number): void {
+    this.#requests.inc({ method, path, status });
+  }
+
+  countOperation(operation: string, outcome: string): void {
+    this.#operations.inc({ operation, status: outcome });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  close(): void {
+    clearInterval(this.#loopTimer);
+    this.#registry.clear();
+  }
+}
