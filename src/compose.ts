@@ -56,6 +56,8 @@ export interface Keystead {
   readonly log: Log;
   /** True where this start made the data path's first records. */
   readonly fresh: boolean;
+  /** Everything that is served, for whoever listens by other means. */
+  readonly routes: readonly WireRoute[];
   /** Starts listening on every configured address. Throws StartRefused where one cannot be had. */
   listen(): Promise<readonly Listener[]>;
   /** Opens the audit log's path anew, after another program renamed the file. */
@@ -265,6 +267,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     services,
     log,
     fresh,
+    routes,
     async listen() {
       const start = await listenFunction();
       for (const { host, port, internal } of hostsOf(config)) {

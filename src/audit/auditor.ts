@@ -74,6 +74,9 @@ export class Auditor {
   readonly log: AuditLog;
   readonly #options: AuditorOptions;
   #lastId = 0;
+  /** The last entry's time, kept as text: many entries share a millisecond. */
+  #timeMs = 0;
+  #timeText = "";
   #appended: string[] = [];
   #cleanTimer: NodeJS.Timeout | undefined;
 
@@ -143,7 +146,12 @@ export class Auditor {
 
   #entry(facts: AuditFacts): AuditEntry {
     const id = `${this.#options.bootId}-${(++this.#lastId).toString(36)}`;
-    return { ...facts, id, node: this.#options.node, time: new Date().toISOString() };
+    const now = Date.now();
+    if (now !== this.#timeMs) {
+      this.#timeMs = now;
+      this.#timeText = new Date(now).toISOString();
+    }
+    return { ...facts, id, node: this.#options.node, time: this.#timeText };
   }
 
   #cleaning(ids: readonly string[]): Write[] {

@@ -8,7 +8,9 @@ import { Buffer } from "node:buffer";
 import { KeysteadError } from "../errors.ts";
 import { buildRouteTable, type PathEntry } from "./route-table.ts";
 import {
+  alwaysHeaders,
   BODY_BYTES_MAX,
+  REQUEST_ID_HEADER,
   type Listener,
   type ListenOptions,
   type WireRequest,
@@ -61,8 +63,21 @@ export function listenOnBun(options: ListenOptions): Promise<Listener> {
   });
 }
 
-function toResponse(response: WireResponse): Response {
-  return new Response(response.body, response);
+/** One Headers object for each content type: `Response` copies it, which is cheaper than making one anew. */
+const headersByType = new Map<string | undefined, Headers>();
+
+function toResponse({ status, contentType, requestId, headers, body }: WireResponse): Response {
+  let base = headersByType.get(contentType);
+  if (base === undefined) {
+    base = new Headers(
+      contentType === undefined ? alwaysHeaders : { ...alwaysHeaders, "content-type": contentType },
+    );
+    headersByType.set(contentType, base);
+  }
+  base.set(REQUEST_ID_HEADER, requestId);
+  const response = new Response(body, { status, headers: base });
+  if (headers !== undefined) for (const name in headers) response.headers.set(name, headers[name] ?? "");
+  return response;
 }
 
 class BunRequest implements WireRequest {

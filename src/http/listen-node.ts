@@ -8,7 +8,9 @@ import type { AddressInfo } from "node:net";
 import { KeysteadError } from "../errors.ts";
 import { buildRouteTable, matchPath } from "./route-table.ts";
 import {
+  alwaysHeaders,
   BODY_BYTES_MAX,
+  REQUEST_ID_HEADER,
   type Listener,
   type ListenOptions,
   type WireRequest,
@@ -47,7 +49,7 @@ export async function listenOnNode(options: ListenOptions): Promise<Listener> {
         send(message, response, wire);
       },
       () => {
-        send(message, response, { status: 500, headers: {}, body: null });
+        send(message, response, { status: 500, contentType: undefined, requestId: "", body: null });
       },
     );
   });
@@ -76,6 +78,9 @@ export async function listenOnNode(options: ListenOptions): Promise<Listener> {
 function send(message: IncomingMessage, response: ServerResponse, wire: WireResponse): void {
   const body = wire.body === null ? Buffer.alloc(0) : Buffer.from(wire.body);
   response.writeHead(wire.status, {
+    ...alwaysHeaders,
+    [REQUEST_ID_HEADER]: wire.requestId,
+    ...(wire.contentType === undefined ? {} : { "content-type": wire.contentType }),
     ...wire.headers,
     ...(wire.status === 204 ? {} : { "content-length": body.length }),
   });

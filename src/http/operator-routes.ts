@@ -6,7 +6,7 @@ import type { Health } from "../telemetry/health.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Admission } from "./admission.ts";
 import { asKeysteadError } from "../errors.ts";
-import { problemResponse, responseHeaders } from "./problem.ts";
+import { problemResponse } from "./problem.ts";
 import { requestIdOf } from "./request-id.ts";
 import type { WireRequest, WireResponse, WireRoute } from "./wire.ts";
 
@@ -22,20 +22,23 @@ export function operatorRoutes({ health, metrics, admission, openapi }: Operator
   const get = (
     path: string,
     answer: () => Promise<{ status: number; type: string; body: string }>,
-  ): WireRoute => ({
-    method: "GET",
-    path,
-    async handle(request: WireRequest): Promise<WireResponse> {
-      try {
-        admission.admitLocal(request);
-      } catch (thrown) {
-        return problemResponse(asKeysteadError(thrown), requestIdOf(request));
-      }
-      const { status, type, body } = await answer();
-      metrics.countRequest("GET", path, status);
-      return { status, headers: responseHeaders(type, requestIdOf(request)), body };
-    },
-  });
+  ): WireRoute => {
+    const meter = metrics.requestMeter("GET", path);
+    return {
+      method: "GET",
+      path,
+      async handle(request: WireRequest): Promise<WireResponse> {
+        try {
+          admission.admitLocal(request);
+        } catch (thrown) {
+          return problemResponse(asKeysteadError(thrown), requestIdOf(request));
+        }
+        const { status, type, body } = await answer();
+        meter.count(status);
+        return { status, contentType: type, requestId: requestIdOf(request), body };
+      },
+    };
+  };
   return [
     get("/health", async () => {
       const report = await health.report();

@@ -19,18 +19,14 @@ export function problemResponse(error: KeysteadError, requestId: string): WireRe
     error: error.detail === undefined ? title : `${title}: ${error.detail}`,
     request_id: requestId,
   };
-  const headers = responseHeaders("application/problem+json", requestId);
+  const headers: Record<string, string> = {};
   if (error.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
   if (error.code === "rate_limited" || error.status === 503) headers["retry-after"] = "1";
-  return { status: error.status, headers, body: JSON.stringify(body) };
-}
-
-/** The headers of every answer: nothing of this service may be cached, sniffed or framed. */
-export function responseHeaders(contentType: string, requestId: string): Record<string, string> {
   return {
-    "content-type": contentType,
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "x-request-id": requestId,
+    status: error.status,
+    contentType: "application/problem+json",
+    requestId,
+    headers,
+    body: JSON.stringify(body),
   };
 }

@@ -23,9 +23,17 @@ export interface WireRequest {
 
 export interface WireResponse {
   readonly status: number;
-  readonly headers: Record<string, string>;
+  /** Undefined where there is no body. */
+  readonly contentType: string | undefined;
+  readonly requestId: string;
+  /** Beyond those that every answer has (see `alwaysHeaders`). */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array<ArrayBuffer> | null;
 }
+
+/** Nothing of this service may be cached or sniffed. */
+export const alwaysHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" } as const;
+export const REQUEST_ID_HEADER = "x-request-id";
 
 /** One row of a facade's table: what it answers to, and how. */
 export interface WireRoute {

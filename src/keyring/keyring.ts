@@ -44,6 +44,8 @@ export class Keyring {
   readonly keyCache: RecordCache<Key>;
   readonly versionCache: RecordCache<OpenedVersion>;
   readonly #options: KeyringOptions;
+  /** The version that a remembered key encrypts with, without a look-up by text; it goes with the key. */
+  readonly #latest = new WeakMap<Key, OpenedVersion>();
   readonly #changes = new SerialQueue();
 
   constructor(options: KeyringOptions) {
@@ -133,11 +135,15 @@ export class Keyring {
 
   /** A version opened for use; undefined where the key has none of that number. Without a promise where it is at hand. */
   version(key: Key, version: number): OpenedVersion | undefined | Promise<OpenedVersion | undefined> {
+    const latest = this.#latest.get(key);
+    if (latest?.version === version) return latest;
     const handle = `${key.id}/${version}`;
-    return (
-      this.versionCache.peek(handle) ??
-      this.versionCache.get(handle, () => this.#options.keys.openVersion(key, version))
-    );
+    const opened = this.versionCache.peek(handle);
+    if (opened !== undefined) {
+      if (version === latestVersion(key)) this.#latest.set(key, opened);
+      return opened;
+    }
+    return this.versionCache.get(handle, () => this.#options.keys.openVersion(key, version));
   }
 
   /** The stored material of a version, for export. Throws `key_version_not_found`. */

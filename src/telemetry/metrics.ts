@@ -3,7 +3,8 @@
  * Invariant: labels are route patterns, operation ids, codes and states; never a name, an address or a value, so that the
  * number of series is bounded by this program's own tables.
  */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
+import { registerRequestSeries, RequestMeter } from "./request-meter.ts";
 
 const LOOP_SAMPLE_MS = 100;
 
@@ -22,29 +23,27 @@ export interface MetricSources {
 
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #requests = new Counter({
-    name: "keystead_http_requests_total",
-    help: "HTTP requests by method, route pattern and status.",
-    labelNames: ["method", "path", "status"],
-    registers: [this.#registry],
-  });
-  readonly #durations = new Histogram({
-    name: "keystead_http_request_duration_seconds",
-    help: "Time from a request's arrival to its answer, by method and route pattern.",
-    labelNames: ["method", "path"],
-    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    registers: [this.#registry],
-  });
-  readonly #operations = new Counter({
-    name: "keystead_operations_total",
-    help: "Operations by id and outcome: ok, or the error's code.",
-    labelNames: ["operation", "status"],
-    registers: [this.#registry],
-  });
+  readonly #meters: RequestMeter[] = [];
+  /** Operation id → outcome → count. */
+  readonly #operations = new Map<string, Map<string, number>>();
   #loopDelayMaxSeconds = 0;
   readonly #loopTimer: NodeJS.Timeout;
 
   constructor() {
+    registerRequestSeries(this.#registry, this.#meters);
+    const operations = this.#operations;
+    new Counter({
+      name: "keystead_operations_total",
+      help: "Operations by id and outcome: ok, or the error's code.",
+      labelNames: ["operation", "status"],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [operation, outcomes] of operations) {
+          for (const [status, count] of outcomes) this.inc({ operation, status }, count);
+        }
+      },
+    });
     let expected = performance.now() + LOOP_SAMPLE_MS;
     this.#loopTimer = setInterval(() => {
       const now = performance.now();
@@ -115,17 +114,17 @@ export class Metrics {
     });
   }
 
-  observeRequest(method: string, path: string, status: number, seconds: number): void {
-    this.#requests.inc({ method, path, status });
-    this.#durations.observe({ method, path }, seconds);
-  }
-
-  countRequest(method: string, path: string, status: number): void {
-    this.#requests.inc({ method, path, status });
+  /** Counts the requests of one route; made once, when the route is. */
+  requestMeter(method: string, path: string): RequestMeter {
+    const meter = new RequestMeter(method, path);
+    this.#meters.push(meter);
+    return meter;
   }
 
   countOperation(operation: string, outcome: string): void {
-    this.#operations.inc({ operation, status: outcome });
+    let outcomes = this.#operations.get(operation);
+    if (outcomes === undefined) this.#operations.set(operation, (outcomes = new Map<string, number>()));
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   }
 
   get contentType(): string {

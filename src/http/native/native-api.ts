@@ -12,7 +12,7 @@ import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Admission } from "../admission.ts";
 import { isJsonMediaType, parseJsonBody } from "../json-body.ts";
-import { problemResponse, responseHeaders } from "../problem.ts";
+import { problemResponse } from "../problem.ts";
 import { requestIdOf } from "../request-id.ts";
 import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts";
 import { identityRoutes } from "./identity-routes.ts";
@@ -47,13 +47,14 @@ export function nativeApi(options: NativeApiOptions): WireRoute[] {
 
 /** What the native API says where no row matches. */
 export function nativeFallback({ metrics }: Pick<NativeApiOptions, "metrics">): Fallback {
+  const meter = metrics.requestMeter("other", "other");
   const refuse = (
     request: WireRequest,
     code: ErrorCode,
     headers: Record<string, string> = {},
   ): Promise<WireResponse> => {
     const response = problemResponse(new KeysteadError(code), requestIdOf(request));
-    metrics.countRequest("other", "other", response.status);
+    meter.count(response.status);
     return Promise.resolve({ ...response, headers: { ...response.headers, ...headers } });
   };
   return {
@@ -71,6 +72,7 @@ function handler(
 ): (request: WireRequest) => Promise<WireResponse> {
   const { door, admission, metrics, log } = options;
   const { operation } = row;
+  const meter = metrics.requestMeter(row.method, path);
   const reads = row.body !== undefined || row.method === "POST";
   const bodyBytesMax = row.bodyBytesMax ?? BODY_BYTES_DEFAULT;
   const severity = operation.severity ?? "WARNING";
@@ -89,7 +91,7 @@ function handler(
       response = problemResponse(error, requestId);
     }
     admission.inFlight--;
-    metrics.observeRequest(row.method, path, response.status, (performance.now() - startedAt) / 1000);
+    meter.observe(response.status, (performance.now() - startedAt) / 1000);
     return response;
   };
 
@@ -127,10 +129,11 @@ function handler(
         return input;
       },
     });
-    if (row.status === 204) return { status: 204, headers: noContentHeaders(requestId), body: null };
+    if (row.status === 204) return { status: 204, contentType: undefined, requestId, body: null };
     return {
       status: row.status,
-      headers: responseHeaders("application/json", requestId),
+      contentType: "application/json",
+      requestId,
       body: JSON.stringify(row.output(result, input)),
     };
   }
@@ -169,10 +172,4 @@ function parseQuery(text: string): Record<string, string> {
     query[name] = value;
   }
   return query;
-}
-
-function noContentHeaders(requestId: string): Record<string, string> {
-  const headers = responseHeaders("", requestId);
-  delete headers["content-type"];
-  return headers;
 }

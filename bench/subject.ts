@@ -1,0 +1,57 @@
+/// <reference types="bun" />
+/**
+ * A server to be measured, in a process of its own: the bare echo, or the service as `keystead server` composes it.
+ * It prints its port and token as one line of JSON, and answers each line on standard input with its CPU time so far.
+ */
+import { createInterface } from "node:readline";
+import { serviceFacts } from "../src/audit/auditor.ts";
+import type { CommitChange } from "../src/audit/change.ts";
+import { nullSink } from "../src/audit/audit-sink.ts";
+import { compose } from "../src/compose.ts";
+import { readConfig } from "../src/config.ts";
+
+const [kind = "", folder = ""] = process.argv.slice(2);
+process.umask(0o077);
+const ready = kind === "echo" ? startEcho() : await startKeystead(kind === "keystead-no-audit");
+process.stdout.write(`${JSON.stringify(ready)}\n`);
+createInterface({ input: process.stdin }).on("line", () => {
+  process.stdout.write(`${JSON.stringify(process.cpuUsage())}\n`);
+});
+process.stdin.on("end", () => process.exit(0));
+
+/** The reference: what Bun's server costs for the same body, parsed and written anew. */
+function startEcho(): { port: number; token: string } {
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: async (request) => Response.json(await request.json()),
+  });
+  return { port: server.port ?? 0, token: "" };
+}
+
+async function startKeystead(withoutAudit: boolean): Promise<{ port: number; token: string }> {
+  const config = readConfig(
+    [],
+    {
+      KEYSTEAD_ADDR: "127.0.0.1:0",
+      KEYSTEAD_ROOT_KEY: "00".repeat(32),
+      KEYSTEAD_DATA_PATH: folder,
+      KEYSTEAD_RATE_LIMIT: "off",
+    },
+    folder,
+  );
+  const options = { initialising: true, ...(withoutAudit ? { auditSink: nullSink } : {}) };
+  const keystead = await compose(config, options);
+  const { accounts, auditor, projects } = keystead.services;
+  const commit: CommitChange = (writes, facts) =>
+    auditor.commitChange({ ...serviceFacts("bench.prepare"), ...facts, version: 0 }, writes);
+  await accounts.create("bench", "service", commit);
+  await accounts.bind(
+    "bench",
+    { role: "admin", project: (await projects.byName("default"))?.id ?? "" },
+    commit,
+  );
+  const { plainToken } = await accounts.createToken("bench", "bench", 3600, commit);
+  const [listener] = await keystead.listen();
+  return { port: listener?.port ?? 0, token: plainToken };
+}
