@@ -73,15 +73,16 @@ export function importSymmetric(imported: ImportedKey, keyBytes: number): Materi
  * @param check refuses, by throwing, a key that is not of the wanted type and size
  */
 export function importAsymmetric(imported: ImportedKey, check: (key: KeyObject) => void): Material {
-  let key: KeyObject;
   try {
-    key = parseAsymmetric(imported);
+    const key = parseAsymmetric(imported);
+    check(key);
+    // Rebuilt from its numbers: a platform keeps a point's compression and a curve's spelt-out parameters otherwise.
+    return materialOf(fromJwk(key.export({ format: "jwk" })));
   } catch (cause) {
+    // A platform finds some faults only when the key is used or written: they are the key's all the same.
     if (cause instanceof KeysteadError) throw cause;
     throw new KeysteadError("invalid_key_material", { cause });
   }
-  check(key);
-  return materialOf(key);
 }
 
 /** The error for material that does not fit; `detail` is a constant sentence. */
@@ -92,18 +93,34 @@ export function invalid(detail: string): KeysteadError {
 function parseAsymmetric(imported: ImportedKey): KeyObject {
   switch (imported.format) {
     case "pkcs8":
+      assertOneSequence(imported.bytes);
       return createPrivateKey({ key: asBuffer(imported.bytes), format: "der", type: "pkcs8" });
     case "spki":
+      assertOneSequence(imported.bytes);
       return createPublicKey({ key: asBuffer(imported.bytes), format: "der", type: "spki" });
-    case "jwk": {
-      const jwk = strictJwk(imported.jwk);
-      return jwk.d === undefined
-        ? createPublicKey({ key: jwk, format: "jwk" })
-        : createPrivateKey({ key: jwk, format: "jwk" });
-    }
+    case "jwk":
+      return fromJwk(strictJwk(imported.jwk));
     case "raw":
       throw invalid("an asymmetric key comes as PKCS#8, SPKI or JWK");
   }
+}
+
+function fromJwk(jwk: JsonWebKey): KeyObject {
+  return jwk.d === undefined
+    ? createPublicKey({ key: jwk, format: "jwk" })
+    : createPrivateKey({ key: jwk, format: "jwk" });
+}
+
+/** Refuses bytes after the outer SEQUENCE (X.690 §8.1.3), which the platform's parsers overlook. */
+function assertOneSequence(bytes: Uint8Array): void {
+  const [tag, first = 0] = bytes;
+  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+  const header = 2 + lengthBytes;
+  const length = bytes
+    .subarray(2, header)
+    .reduce((sum, byte) => sum * 256 + byte, lengthBytes === 0 ? first : 0);
+  if (tag !== 0x30 || bytes.length !== header + length)
+    throw invalid("the key is not one whole DER structure");
 }
 
 const numberMembers = new Set(["n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y"]);

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { createHash, createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { importP256, openP256 } from "../../src/crypto/ecdsa.ts";
+import type { ImportedKey, Material } from "../../src/crypto/material.ts";
+import { KeysteadError } from "../../src/errors.ts";
+import { opensslIsMissing, opensslSign, opensslVerify } from "./openssl.ts";
+
+const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const jwk = privateKey.export({ format: "jwk" });
+const otherJwk = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
+const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
+const spki = publicKey.export({ format: "der", type: "spki" });
+const key = openP256(importP256({ format: "pkcs8", bytes: pkcs8 }));
+
+/** SubjectPublicKeyInfo up to the point: id-ecPublicKey, prime256v1 (RFC 5480 §2.1.1). */
+const spkiHead = (pointBytes: number): Buffer =>
+  Buffer.from(
+    `30${hexByte(pointBytes + 24)}301306072a8648ce3d020106082a8648ce3d030107` +
+      `03${hexByte(pointBytes + 1)}00`,
+    "hex",
+  );
+
+describe("ECDSA signatures", () => {
+  test("over a digest verify as over its message, and the other way round", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (message) => {
+        const digest = sha256(message);
+        const byDigest = key.signDigest(digest);
+        const byMessage = key.signMessage(message);
+        assert.ok(key.verifyMessage(message, byDigest));
+        assert.ok(key.verifyDigest(digest, byMessage));
+        assert.ok(key.verifyMessage(message, byMessage));
+        assert.ok(key.verifyDigest(digest, byDigest));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test("are refused over another message, by message and by digest", () => {
+    for (const signature of [
+      key.signMessage(Buffer.from("one")),
+      key.signDigest(sha256(Buffer.from("one"))),
+    ]) {
+      assert.equal(key.verifyMessage(Buffer.from("two"), signature), false);
+      assert.equal(key.verifyDigest(sha256(Buffer.from("two")), signature), false);
+    }
+  });
+
+  test("are refused with any bit flipped, by message and by digest", () => {
+    const message = Buffer.from("message");
+    const digest = sha256(message);
+    const signature = Buffer.from(key.signMessage(message));
+    for (let bit = 0; bit < signature.length * 8; bit += 3) {
+      const changed = Buffer.from(signature);
+      changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      assert.equal(key.verifyMessage(message, changed), false, `bit ${bit}`);
+      assert.equal(key.verifyDigest(digest, changed), false, `bit ${bit}`);
+    }
+  });
+
+  test("of no DER form are refused without an exception", () => {
+    const message = Buffer.from("message");
+    for (const signature of [
+      Buffer.alloc(0),
+      Buffer.alloc(64, 1),
+      Buffer.from("3006020101020101", "hex"),
+      Buffer.from("3006020100020100", "hex"),
+      Buffer.concat([Buffer.from(key.signMessage(message)), Buffer.alloc(1)]),
+    ]) {
+      assert.equal(key.verifyMessage(message, signature), false);
+      assert.equal(key.verifyDigest(sha256(message), signature), false);
+    }
+  });
+
+  test("are not made with a public key", () => {
+    const publicOnly = openP256(importP256({ format: "spki", bytes: spki }));
+    assert.equal(publicOnly.canSign, false);
+    assert.throws(() => publicOnly.signMessage(Buffer.from("m")), { code: "key_public_only" });
+    assert.throws(() => publicOnly.signDigest(sha256(Buffer.from("m"))), { code: "key_public_only" });
+  });
+
+  test("of ours are good for OpenSSL", { skip: opensslIsMissing }, () => {
+    const message = Buffer.from("from here");
+    assert.ok(opensslVerify(key.publicKeyDer(), message, key.signMessage(message)));
+    assert.ok(opensslVerify(key.publicKeyDer(), message, key.signDigest(sha256(message))));
+    assert.equal(opensslVerify(key.publicKeyDer(), Buffer.from("x"), key.signMessage(message)), false);
+  });
+
+  test("of OpenSSL are good for us", { skip: opensslIsMissing }, () => {
+    const message = Buffer.from("from there");
+    const signature = opensslSign(pkcs8, message);
+    assert.ok(key.verifyMessage(message, signature));
+    assert.ok(key.verifyDigest(sha256(message), signature));
+  });
+});
+
+describe("importing a P-256 key", () => {
+  test("gives the same material from PKCS#8 and from JWK, private and public", () => {
+    assert.deepEqual(
+      importP256({ format: "jwk", jwk: { ...jwk } }),
+      importP256({ format: "pkcs8", bytes: pkcs8 }),
+    );
+    const { kty, crv, x, y } = jwk;
+    const publicFromJwk = importP256({ format: "jwk", jwk: { kty, crv, x, y } });
+    assert.equal(publicFromJwk.form, "spki");
+    assert.deepEqual(publicFromJwk, importP256({ format: "spki", bytes: spki }));
+  });
+
+  test("gives the same material from a compressed point", () => {
+    const x = Buffer.from(jwk.x ?? "", "base64url");
+    const isOdd = ((Buffer.from(jwk.y ?? "", "base64url")[31] ?? 0) & 1) === 1;
+    const compressed = Buffer.concat([spkiHead(33), Buffer.of(isOdd ? 3 : 2), x]);
+    assert.deepEqual(
+      importP256({ format: "spki", bytes: compressed }),
+      importP256({ format: "spki", bytes: spki }),
+    );
+  });
+
+  for (const member of ["d", "x", "y"] as const) {
+    test(`refuses a key whose ${member} is another key's`, () => {
+      refuses({ format: "jwk", jwk: { ...jwk, [member]: otherJwk[member] } });
+    });
+
+    test(`refuses a JWK whose ${member} is not canonical base64url`, () => {
+      const text = jwk[member] ?? "";
+      for (const value of [`${text}=`, `${text}\n`, ` ${text}`, text.slice(0, -1), withSpareBits(text), 1]) {
+        refuses({ format: "jwk", jwk: { ...jwk, [member]: value } });
+      }
+    });
+  }
+
+  test("refuses PKCS#8 with the public part of another key", () => {
+    const other = createPrivateKey({ key: otherJwk, format: "jwk" }).export({ format: "der", type: "pkcs8" });
+    refuses({ format: "pkcs8", bytes: Buffer.concat([pkcs8.subarray(0, -64), other.subarray(-64)]) });
+  });
+
+  test("refuses points that are not on the curve, and the point at infinity", () => {
+    const zero = Buffer.alloc(32).toString("base64url");
+    refuses({ format: "jwk", jwk: { kty: "EC", crv: "P-256", x: zero, y: zero } });
+    refuses({ format: "jwk", jwk: { kty: "EC", crv: "P-256", x: jwk.x, y: otherJwk.y } });
+    refuses({ format: "spki", bytes: Buffer.concat([spkiHead(1), Buffer.of(0)]) });
+  });
+
+  test("refuses the private number zero", () => {
+    refuses({ format: "jwk", jwk: { ...jwk, d: Buffer.alloc(32).toString("base64url") } });
+  });
+
+  for (const namedCurve of ["P-384", "P-521"]) {
+    test(`refuses a key on ${namedCurve}`, () => {
+      const other = generateKeyPairSync("ec", { namedCurve });
+      refuses({ format: "pkcs8", bytes: other.privateKey.export({ format: "der", type: "pkcs8" }) });
+      refuses({ format: "spki", bytes: other.publicKey.export({ format: "der", type: "spki" }) });
+      refuses({ format: "jwk", jwk: { ...other.privateKey.export({ format: "jwk" }) } });
+    });
+  }
+
+  test("refuses bytes after the key, an Ed25519 key, raw bytes, and rubbish", () => {
+    const ed25519 = generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" });
+    for (const bytes of [
+      Buffer.concat([pkcs8, Buffer.alloc(1)]),
+      Buffer.concat([pkcs8, pkcs8]),
+      pkcs8.subarray(0, -1),
+      ed25519,
+      Buffer.alloc(0),
+      Buffer.from("rubbish"),
+    ]) {
+      refuses({ format: "pkcs8", bytes });
+    }
+    refuses({ format: "spki", bytes: Buffer.concat([spki, Buffer.alloc(1)]) });
+    refuses({ format: "raw", bytes: Buffer.alloc(32, 1) });
+  });
+});
+
+function sha256(message: Uint8Array): Buffer {
+  return createHash("sha256").update(message).digest();
+}
+
+function refuses(imported: ImportedKey): void {
+  const run = (): Material => importP256(imported);
+  assert.throws(run, (error) => error instanceof KeysteadError && error.code === "invalid_key_material");
+}
+
+/** The same 32 bytes with one of the last character's two unused bits set (RFC 4648 §3.5). */
+function withSpareBits(text: string): string {
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  return text.slice(0, -1) + alphabet.charAt(alphabet.indexOf(text.slice(-1)) + 1);
+}
+
+function hexByte(value: number): string {
+  return value.toString(16).padStart(2, "0");
+}
