@@ -24,7 +24,7 @@ const subjects = [echo, audited, unaudited];
 for (const subject of [audited, unaudited]) await subject.post("/v1/keys", { name: KEY, type: "aes-256" });
 
 console.log(`encrypt of 256 bytes, ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s, medians\n`);
-for (const subject of subjects) await runWrk(subject, encrypt, 3);
+for (const subject of subjects) await runWrk(subject, encrypt, 8);
 const figures = new Map<Subject, Figures[]>(subjects.map((subject) => [subject, []]));
 for (let round = 0; round < rounds; round++) {
   for (const subject of subjects) figures.get(subject)?.push(await runWrk(subject, encrypt, seconds));
@@ -63,15 +63,15 @@ const request = [
   body,
 ].join("\r\n");
 const calm = await pacedLoad(audited.port, request, half, CONNECTIONS, seconds * 2);
-let creating = true;
+const churn = new AbortController();
 let created = 0;
 const creator = (async () => {
-  while (creating) {
+  while (!churn.signal.aborted) {
     await audited.post("/v1/keys", { name: `churn-${++created}`, type: "aes-256" });
   }
 })();
 const busy = await pacedLoad(audited.port, request, half, CONNECTIONS, seconds * 2);
-creating = false;
+churn.abort();
 await creator;
 console.log(`\nencrypt at half the saturating rate (${half.toFixed(0)} /s)`);
 console.log(

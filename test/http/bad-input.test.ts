@@ -1,0 +1,332 @@
+/**
+ * Every route of the native API, enumerated from its table, against every kind of bad input.
+ * The canary stands wherever a value can stand: it must come back nowhere.
+ */
+import assert from "node:assert/strict";
+import { before, describe, test } from "node:test";
+import { errorRegistry } from "../../src/errors.ts";
+import { nativeRoutes } from "../../src/http/native/native-api.ts";
+import { serviceFor, startDev, type Answer, type RequestOptions } from "../harness.ts";
+
+const CANARY = "canary-5c1b0e";
+const UUID = "00000000-0000-4000-8000-000000000000";
+
+interface Sample {
+  /** A path with its parameters filled in, and a body that the route takes. */
+  readonly path: string;
+  readonly body?: Record<string, unknown>;
+  /** Fields that must come. */
+  readonly required?: readonly string[];
+  /** Base64 fields, the bytes that they may hold at most, and the rest of a body for them. */
+  readonly base64?: Readonly<
+    Record<string, { readonly bytesMax: number; readonly body: Record<string, unknown> }>
+  >;
+  readonly notFound?: string;
+}
+
+const KIB = 1024;
+const digest = Buffer.alloc(32, 1).toString("base64");
+const some = Buffer.from("some bytes").toString("base64");
+
+const samples: Record<string, Sample> = {
+  "key.create": { path: "/v1/keys", body: { name: "fresh", type: "aes-256" }, required: ["name"] },
+  "key.import": {
+    path: "/v1/keys/fresh/import",
+    body: { type: "aes-256", format: "raw", material_b64: digest },
+    required: ["type", "format"],
+    base64: { material_b64: { bytesMax: 16 * KIB, body: { type: "aes-256", format: "raw" } } },
+  },
+  "key.list": { path: "/v1/keys" },
+  "key.get": { path: "/v1/keys/absent", notFound: "key_not_found" },
+  "key.rotate": { path: "/v1/keys/absent/rotate", body: {}, notFound: "key_not_found" },
+  "key.revoke": { path: "/v1/keys/absent/revoke", body: {}, notFound: "key_not_found" },
+  "key.encrypt": {
+    path: "/v1/encrypt/absent",
+    body: { plaintext: "x" },
+    base64: {
+      plaintext_b64: { bytesMax: 512 * KIB, body: {} },
+      aad_b64: { bytesMax: 64 * KIB, body: { plaintext: "x" } },
+    },
+    notFound: "key_not_found",
+  },
+  "key.decrypt": {
+    path: "/v1/decrypt/absent",
+    body: { ciphertext: some },
+    required: ["ciphertext"],
+    base64: {
+      ciphertext: { bytesMax: 512 * KIB + 64, body: {} },
+      aad_b64: { bytesMax: 64 * KIB, body: { ciphertext: some } },
+    },
+    notFound: "key_not_found",
+  },
+  "key.sign": {
+    path: "/v1/keys/absent/sign",
+    body: { digest_b64: digest },
+    base64: { digest_b64: { bytesMax: 32, body: {} }, message_b64: { bytesMax: 512 * KIB, body: {} } },
+    notFound: "key_not_found",
+  },
+  "key.verify": {
+    path: "/v1/keys/absent/verify",
+    body: { digest_b64: digest, signature_b64: some },
+    required: ["signature_b64"],
+    base64: {
+      digest_b64: { bytesMax: 32, body: { signature_b64: some } },
+      signature_b64: { bytesMax: 8 * KIB, body: { digest_b64: digest } },
+    },
+    notFound: "key_not_found",
+  },
+  "key.export": { path: "/v1/export/absent", notFound: "key_not_found" },
+  "secret.put": {
+    path: "/v1/secrets",
+    body: { name: "fresh", value: "x" },
+    required: ["name"],
+    base64: { value_b64: { bytesMax: 512 * KIB, body: { name: "fresh" } } },
+  },
+  "secret.get": { path: "/v1/secrets/absent", notFound: "secret_not_found" },
+  "secret.list": { path: "/v1/secrets" },
+  "secret.delete": { path: "/v1/secrets/absent", notFound: "secret_not_found" },
+  "project.create": { path: "/v1/projects", body: { name: "fresh" }, required: ["name"] },
+  "project.list": { path: "/v1/projects" },
+  "account.create": {
+    path: "/v1/accounts",
+    body: { name: "fresh", kind: "service" },
+    required: ["name", "kind"],
+  },
+  "account.list": { path: "/v1/accounts" },
+  "account.get": { path: "/v1/accounts/absent", notFound: "account_not_found" },
+  "account.bind": {
+    path: "/v1/accounts/absent/bindings",
+    body: { role: "reader", project: "default" },
+    required: ["role", "project"],
+    notFound: "account_not_found",
+  },
+  "account.unbind": { path: `/v1/accounts/absent/bindings/${UUID}`, notFound: "account_not_found" },
+  "token.create": {
+    path: "/v1/accounts/absent/tokens",
+    body: { ttl_seconds: 60 },
+    notFound: "account_not_found",
+  },
+  "token.list": { path: "/v1/accounts/absent/tokens", notFound: "account_not_found" },
+  "token.revoke": { path: `/v1/accounts/absent/tokens/${UUID}`, notFound: "account_not_found" },
+  "jwt.revoke": {
+    path: "/v1/jwt-revocations",
+    body: { sub: "x", issued_before: 1 },
+    required: ["sub", "issued_before"],
+  },
+  "caller.whoami": { path: "/v1/whoami" },
+};
+
+const bodyBytesMax = (id: string): number =>
+  nativeRoutes.find((route) => route.operation.id === id)?.bodyBytesMax ?? 64 * KIB;
+
+describe("bad input on every route of the native API", () => {
+  const service = serviceFor(() => startDev());
+  let exporter = "";
+  before(async () => {
+    exporter = await service().token("exporter", { kind: "service" });
+  });
+
+  test("has a sample for each route", () => {
+    assert.deepEqual(
+      Object.keys(samples).sort(),
+      [...new Set(nativeRoutes.map((route) => route.operation.id))].sort(),
+    );
+  });
+
+  for (const route of nativeRoutes) {
+    const { id } = route.operation;
+    const sample = samples[id];
+    if (sample === undefined) continue;
+    const { path, body, required = [], base64 = {}, notFound } = sample;
+    const send = (sent: unknown, options: RequestOptions = {}, at = path): Promise<Answer> =>
+      service().request(
+        route.method,
+        at,
+        route.method === "GET" || route.method === "DELETE" ? undefined : sent,
+        {
+          ...(id === "key.export" ? { token: exporter } : {}),
+          ...options,
+        },
+      );
+
+    describe(id, () => {
+      if (notFound !== undefined) {
+        test("answers what is not there with 404 and its own code", async () => {
+          assertProblem(await send(body), notFound);
+        });
+      }
+      if (path.includes("/absent")) {
+        test("refuses names that are not canonical", async () => {
+          for (const name of [`-${CANARY}`, `.${CANARY}`, `${CANARY}!`, CANARY.repeat(30), `${CANARY}~x`]) {
+            assertProblem(await send(body, {}, path.replace("absent", name)), "invalid_name");
+          }
+        });
+      }
+      test("refuses a query that it does not take", async () => {
+        assertProblem(await send(body, {}, `${path}?${CANARY}=1`), "unknown_field");
+      });
+      test("refuses a project that is no name, and answers an absent one as such", async () => {
+        assertProblem(await send(body, { project: `${CANARY} X` }), "invalid_header");
+        if (route.operation.inProject)
+          assertProblem(await send(body, { project: CANARY }), "project_not_found");
+      });
+      if (body === undefined) return;
+
+      test("refuses what is no JSON object", async () => {
+        for (const raw of [`{"${CANARY}"`, `${CANARY}`, `{"a":1}{"${CANARY}":2}`, `\ufeff{}`]) {
+          assertProblem(await send(undefined, { raw }), "invalid_json");
+        }
+        for (const raw of [`"${CANARY}"`, "[]", "null", "7"])
+          assertProblem(await send(undefined, { raw }), "invalid_body");
+        assertProblem(await send(undefined, { raw: new Uint8Array([0x22, 0xff, 0x22]) }), "invalid_json");
+      });
+      test("refuses a field that it does not know, without naming it", async () => {
+        assertProblem(await send({ ...body, [CANARY]: 1 }), "unknown_field");
+        assertProblem(await send({ ...body, ["__proto__"]: 1, [CANARY]: CANARY }), "unknown_field");
+      });
+      test("refuses what is nested deeply", async () => {
+        const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`;
+        assertProblem(await send(undefined, { raw: deep }), "too_deep");
+        assertProblem(await send({ ...body, [CANARY]: [[[[[[CANARY]]]]]] }), "unknown_field");
+      });
+      test("refuses a body over its size, before it is parsed", async () => {
+        const raw = JSON.stringify({ ...body, [CANARY]: "x".repeat(bodyBytesMax(id)) });
+        assertProblem(await send(undefined, { raw }), "payload_too_large");
+      });
+      test("refuses a body that is not application/json", async () => {
+        for (const type of [
+          "text/plain",
+          "application/x-www-form-urlencoded",
+          "application/json; charset=latin1",
+          CANARY,
+        ]) {
+          const answer = await send(undefined, { raw: "{}", headers: { "content-type": type } });
+          assertProblem(answer, "unsupported_media_type");
+        }
+      });
+      if (Object.keys(body).length > 0) {
+        test("refuses each field in a wrong type", async () => {
+          for (const field of Object.keys(body)) {
+            for (const wrong of [
+              null,
+              true,
+              [CANARY],
+              { [CANARY]: 1 },
+              typeof body[field] === "number" ? CANARY : 7,
+            ]) {
+              const answer = await send({ ...body, [field]: wrong });
+              assertProblem(answer, "invalid_body");
+              assert.equal(answer.json["field"], field);
+            }
+          }
+        });
+      }
+      for (const field of required) {
+        test(`refuses a body without ${field}`, async () => {
+          const rest = Object.fromEntries(Object.entries(body).filter(([name]) => name !== field));
+          assertProblem(await send(rest), "invalid_body");
+        });
+      }
+      for (const [field, { bytesMax, body: rest }] of Object.entries(base64)) {
+        test(`refuses ${field} that is not canonical base64 or too long`, async () => {
+          for (const bad of [`${CANARY}`, "YQ", "YR==", "YQ==\n", " YQ==", "YQ==YQ==", "_-8=", "\u0130Q=="]) {
+            assertProblem(await send({ ...rest, [field]: bad }), "invalid_encoding");
+          }
+          const long = Buffer.alloc(bytesMax + 3).toString("base64");
+          assertProblem(await send({ ...rest, [field]: long }), "payload_too_large");
+        });
+      }
+    });
+  }
+
+  test("leaves the server unharmed and its log without input", async () => {
+    assert.equal((await service().request("GET", "/health")).status, 200);
+    for (const line of service().logLines) assert.ok(!line.includes(CANARY));
+  });
+
+  test("answers a wrong method with 405 and the methods that the path takes", async () => {
+    for (const route of nativeRoutes) {
+      const answer = await service().request("PATCH", samples[route.operation.id]?.path ?? "");
+      assertProblem(answer, "method_not_allowed");
+      assert.ok(answer.headers.get("allow")?.includes(route.method));
+    }
+  });
+});
+
+describe("wrong key states and uses", () => {
+  const service = serviceFor(() => startDev());
+  before(async () => {
+    for (const type of ["aes-256", "xaes-256", "rsa-2048", "ecdsa-p256"]) {
+      assert.equal((await service().request("POST", "/v1/keys", { name: type, type })).status, 201);
+      assert.equal((await service().request("POST", "/v1/keys", { name: `gone-${type}`, type })).status, 201);
+      assert.equal((await service().request("POST", `/v1/keys/gone-${type}/revoke`)).status, 200);
+    }
+  });
+  const uses: Record<
+    string,
+    { path: (name: string) => string; body: Record<string, unknown>; purpose: string }
+  > = {
+    encrypt: { path: (name) => `/v1/encrypt/${name}`, body: { plaintext: "x" }, purpose: "encrypt" },
+    decrypt: { path: (name) => `/v1/decrypt/${name}`, body: { ciphertext: some }, purpose: "encrypt" },
+    sign: { path: (name) => `/v1/keys/${name}/sign`, body: { message: "x" }, purpose: "sign" },
+    verify: {
+      path: (name) => `/v1/keys/${name}/verify`,
+      body: { message: "x", signature_b64: some },
+      purpose: "sign",
+    },
+  };
+  for (const type of ["aes-256", "xaes-256", "rsa-2048", "ecdsa-p256"]) {
+    const purpose = type.endsWith("aes-256") ? "encrypt" : "sign";
+    for (const [use, row] of Object.entries(uses)) {
+      test(`refuses to ${use} with a revoked ${type} key`, async () => {
+        assertProblem(await service().request("POST", row.path(`gone-${type}`), row.body), "key_revoked");
+      });
+      if (row.purpose !== purpose) {
+        test(`refuses to ${use} with a ${type} key`, async () => {
+          assertProblem(await service().request("POST", row.path(type), row.body), "key_usage");
+        });
+      }
+    }
+    test(`refuses to rotate a revoked ${type} key`, async () => {
+      assertProblem(await service().request("POST", `/v1/keys/gone-${type}/rotate`), "key_revoked");
+    });
+  }
+  test("says the same of every ciphertext that does not open", async () => {
+    const sealed = await service().request("POST", "/v1/encrypt/aes-256", { plaintext: "x", aad: "right" });
+    const good = Buffer.from(String(sealed.json["ciphertext"]), "base64");
+    const unknownVersion = Buffer.from(good);
+    unknownVersion.writeUInt32BE(9);
+    const flipped = Buffer.from(good);
+    flipped[good.length - 1] = (flipped[good.length - 1] ?? 0) ^ 1;
+    const texts = new Set<string>();
+    for (const [ciphertext, aad] of [
+      [good, "wrong"],
+      [unknownVersion, "right"],
+      [flipped, "right"],
+      [good.subarray(0, 20), "right"],
+      [good.subarray(0, 3), "right"],
+      [Buffer.alloc(0), "right"],
+    ] as const) {
+      const answer = await service().request("POST", "/v1/decrypt/aes-256", {
+        ciphertext: ciphertext.toString("base64"),
+        aad,
+      });
+      assertProblem(answer, "decryption_failed");
+      texts.add(answer.text.replace(/"request_id":"[^"]*"/, ""));
+    }
+    assert.equal(texts.size, 1);
+  });
+});
+
+function assertProblem(answer: Answer, code: string): void {
+  assert.equal(answer.json["code"], code, answer.text);
+  const { status, title } = errorRegistry[code as keyof typeof errorRegistry];
+  assert.equal(answer.status, status);
+  assert.equal(answer.headers.get("content-type"), "application/problem+json");
+  assert.equal(answer.json["status"], status);
+  assert.equal(answer.json["title"], title);
+  assert.ok(String(answer.json["error"]).startsWith(title));
+  assert.equal(answer.json["request_id"], answer.headers.get("x-request-id"));
+  assert.ok(!answer.text.includes(CANARY), `nothing is echoed: ${answer.text}`);
+  assert.ok(!/\bat .*\.ts:|Error:/.test(answer.text), "no stack");
+}
