@@ -1,0 +1,121 @@
+/** `keystead account …`: accounts and what they may do; and `keystead whoami`. */
+import { Argument, type Command } from "commander";
+import {
+  accountKinds,
+  roleNames,
+  type Account,
+  type AccountKind,
+  type RoleBinding,
+  type RoleName,
+} from "../sdk/wire.ts";
+import type { CommandContext } from "./command-context.ts";
+import { asList } from "./list-options.ts";
+import type { Fields } from "./output.ts";
+
+const ALL_PROJECTS = "*";
+const DEFAULT_PROJECT = "default";
+
+interface BindFlags {
+  readonly allProjects?: true;
+  readonly pattern?: string;
+}
+
+/** Adds the group. */
+export function addAccountCommands(program: Command, context: CommandContext): void {
+  const group = program.command("account").description("make accounts, and say what each may do");
+
+  group
+    .command("create")
+    .description("make an account, without any right: see account bind and token create")
+    .argument("<name>", "lower-case letters, digits, `.`, `_`, `-`")
+    .addOption(
+      group.createOption("--kind <kind>", "who it stands for").choices(accountKinds).default("service"),
+    )
+    .action(async (name: string, { kind }: { kind: AccountKind }) => {
+      const account = await context.client().account.create(name, kind);
+      await context.output().record(accountFields(account), account);
+    });
+
+  asList(group.command("list").description("list accounts"), context, {
+    name: "accounts",
+    async page(range) {
+      const { accounts, next_cursor: nextCursor } = await context.client().account.list(range);
+      return { items: accounts, nextCursor };
+    },
+    fields: ({ name, kind, id, created_at }) => ({ name, kind, id, created_at }),
+  });
+
+  group
+    .command("get")
+    .description("show an account with its roles")
+    .argument("<name>")
+    .action(async (name: string) => {
+      const account = await context.client().account.get(name);
+      await context.output().record(accountFields(account), account);
+    });
+
+  group
+    .command("bind")
+    .description("give an account a role in a project (--project, or else the default one)")
+    .argument("<name>")
+    .addArgument(new Argument("<role>", "see below").choices(roleNames))
+    .option("--all-projects", "in all projects; with admin also accounts, tokens and projects themselves")
+    .option("--pattern <pattern>", "only for names that match; * stands for any run of characters")
+    .addHelpText(
+      "after",
+      `
+Roles:
+  admin       everything but the export of raw keys
+  operator    uses keys and secrets
+  reader      sees keys and the names of secrets
+  encrypter   encrypts and verifies only
+  decrypter   decrypts only
+  signer      signs and verifies only
+  exporter    for a service that encrypts by itself: makes and fetches exportable keys
+
+Examples:
+  keystead account bind billing operator --project payments
+  keystead account bind mailer encrypter --pattern 'mail-*'`,
+    )
+    .action(async (name: string, role: RoleName, { allProjects, pattern }: BindFlags) => {
+      const project = allProjects === true ? ALL_PROJECTS : (context.project() ?? DEFAULT_PROJECT);
+      const binding = { role, project, ...(pattern === undefined ? {} : { pattern }) };
+      const account = await context.client().account.bind(name, binding);
+      await context.output().record(accountFields(account), account);
+    });
+
+  group
+    .command("unbind")
+    .description("take a role from an account")
+    .argument("<name>")
+    .argument("<binding>", "the binding's id, as account get shows it")
+    .action(async (name: string, binding: string) => {
+      await context.client().account.unbind(name, binding);
+      await context.output().done(`unbound ${name}`, { status: "unbound", name, binding });
+    });
+}
+
+/** Adds the command. */
+export function addWhoamiCommand(program: Command, context: CommandContext): void {
+  program
+    .command("whoami")
+    .description("say who you are to the service, and what you may do")
+    .action(async () => {
+      const caller = await context.client().whoami();
+      await context.output().record({ caller: caller.caller, ...bindingFields(caller.bindings) }, caller);
+    });
+}
+
+function accountFields({ name, id, kind, created_at, bindings }: Account): Fields {
+  return { name, id, kind, created_at, ...bindingFields(bindings) };
+}
+
+/** One field a binding, under its id, which unbind takes. */
+function bindingFields(bindings: readonly RoleBinding[]): Fields {
+  return Object.fromEntries(
+    bindings.map(({ id, role, project, pattern }) => [
+      `binding ${id}`,
+      `${role} in ${project === ALL_PROJECTS ? "all projects" : project}${pattern === undefined ? "" : ` for ${pattern}`}`,
+    ]),
+  );
+}

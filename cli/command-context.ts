@@ -1,0 +1,91 @@
+/**
+ * What every command works with: the client and the output, made from the global flags and the environment.
+ * Invariant: this is the command line's only reader of the environment.
+ */
+import type { Command } from "commander";
+import { KeysteadClient } from "../sdk/client.ts";
+import { parseDurationMs } from "./duration.ts";
+import { readInputFile } from "./input.ts";
+import { Output, outputOptions } from "./output.ts";
+import { UsageError } from "./usage-error.ts";
+
+interface GlobalFlags {
+  readonly url?: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
+  readonly project?: string;
+  readonly timeout?: string;
+  readonly json?: true;
+}
+
+/** Where the server is and who is asking. */
+export interface Connection {
+  readonly url: string;
+  readonly token: string | undefined;
+  readonly project: string | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+export class CommandContext {
+  readonly #program: Command;
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(program: Command, env: NodeJS.ProcessEnv) {
+    this.#program = program;
+    this.#env = env;
+  }
+
+  client(): KeysteadClient {
+    return new KeysteadClient(this.connection());
+  }
+
+  output(): Output {
+    return new Output(outputOptions(this.#flags().json === true, this.#env));
+  }
+
+  /** @throws UsageError where the flags or the environment say two things at once */
+  connection(): Connection {
+    const { url, timeout } = this.#flags();
+    return {
+      url: url ?? this.#variable("KEYSTEAD_URL") ?? "http://localhost:8080",
+      token: this.#token(),
+      project: this.project(),
+      timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
+    };
+  }
+
+  /** The project of this command; undefined leaves it to the service. */
+  project(): string | undefined {
+    return this.#flags().project ?? this.#variable("KEYSTEAD_PROJECT");
+  }
+
+  #token(): string | undefined {
+    const { token, tokenFile } = this.#flags();
+    if (token !== undefined && tokenFile !== undefined)
+      throw new UsageError("give --token or --token-file, not both");
+    if (tokenFile !== undefined) return tokenFromFile(tokenFile);
+    if (token !== undefined) return token === "" ? undefined : token;
+    const variable = this.#variable("KEYSTEAD_TOKEN");
+    const path = this.#variable("KEYSTEAD_TOKEN_FILE");
+    if (variable !== undefined && path !== undefined)
+      throw new UsageError("KEYSTEAD_TOKEN is set twice; remove it or KEYSTEAD_TOKEN_FILE");
+    if (path !== undefined) return tokenFromFile(path);
+    return variable ?? this.#variable("BUNKMS_TOKEN");
+  }
+
+  /** A variable that is set; an empty one counts as not set. */
+  #variable(name: string): string | undefined {
+    const value = this.#env[name];
+    return value === "" ? undefined : value;
+  }
+
+  #flags(): GlobalFlags {
+    return this.#program.opts<GlobalFlags>();
+  }
+}
+
+function tokenFromFile(path: string): string {
+  const token = readInputFile(path, "the token").toString("utf8").trim();
+  if (token === "") throw new UsageError("the token's file is empty");
+  return token;
+}

@@ -1,0 +1,52 @@
+/**
+ * What a command's end tells its caller: the exit code, and one line for people.
+ * Invariant: the codes never change their meaning; the line holds public texts only, free of control characters.
+ */
+import { KeysteadApiError } from "../sdk/api-error.ts";
+import { KeysteadConnectionError } from "../sdk/connection-error.ts";
+import { KeysteadInputError } from "../sdk/input-error.ts";
+import { InputFailed } from "./input.ts";
+import { visibleText } from "./output.ts";
+import { UsageError } from "./usage-error.ts";
+
+export const EXIT_OK = 0;
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
+export const EXIT_REFUSED = 3;
+export const EXIT_NOT_FOUND = 4;
+export const EXIT_INPUT = 5;
+export const EXIT_NOT_VALID = 6;
+
+/** The exit code of what a command threw. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) return EXIT_USAGE;
+  if (error instanceof KeysteadInputError || error instanceof InputFailed) return EXIT_INPUT;
+  if (!(error instanceof KeysteadApiError)) return EXIT_FAILURE;
+  if (error.code === "decryption_failed") return EXIT_NOT_VALID;
+  if (error.status === 401 || error.status === 403) return EXIT_REFUSED;
+  if (error.status === 404) return EXIT_NOT_FOUND;
+  return error.status >= 400 && error.status < 500 && error.status !== 429 ? EXIT_INPUT : EXIT_FAILURE;
+}
+
+/** The line that says what went wrong, without a line end. */
+export function errorLine(error: unknown): string {
+  return `keystead: ${visibleText(textOf(error))}`;
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof KeysteadApiError) {
+    const hint = error.status === 401 ? "; set KEYSTEAD_TOKEN or use --token-file" : "";
+    const request = error.requestId === undefined ? "" : ` [request ${error.requestId}]`;
+    return `${error.message} (${error.code})${hint}${request}`;
+  }
+  if (error instanceof KeysteadConnectionError) {
+    const hint =
+      error.code === "unreachable" ? "; is the server running, and --url or KEYSTEAD_URL right?" : "";
+    return `${error.message} (${error.code})${hint}`;
+  }
+  if (error instanceof KeysteadInputError) return `${error.message} (${error.code})`;
+  if (error instanceof UsageError) return `${error.message} (keystead --help)`;
+  if (error instanceof InputFailed) return error.message;
+  // The platform's messages may quote what they were given.
+  return `unexpected failure (${error instanceof Error ? error.name : "unknown"})`;
+}

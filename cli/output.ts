@@ -1,0 +1,168 @@
+/**
+ * What commands print: results on standard output, remarks on standard error.
+ * On a terminal: tables and labels, with colour. In a pipe: one item a line, fields separated by tabs, no header. With
+ * `--json`: the API's own JSON, one value a line.
+ * Invariant: bytes go out exactly as they are; other text that came over the network can't control the terminal.
+ */
+import { Buffer } from "node:buffer";
+import { writeFileSync } from "node:fs";
+import { InputFailed } from "./input.ts";
+
+export type Field = string | number | boolean | undefined;
+/** An item's fields in the order of their showing, by the names that the API gives them. */
+export type Fields = Readonly<Record<string, Field>>;
+
+export interface OutputOptions {
+  readonly json: boolean;
+  /** Standard output is a terminal. */
+  readonly terminal: boolean;
+  readonly colour: boolean;
+}
+
+/** What standard output is, and whether colour is welcome there (https://no-color.org). */
+export function outputOptions(json: boolean, env: NodeJS.ProcessEnv): OutputOptions {
+  const terminal = process.stdout.isTTY;
+  const noColour = env["NO_COLOR"] !== undefined && env["NO_COLOR"] !== "";
+  return { json, terminal, colour: terminal && !noColour && env["TERM"] !== "dumb" };
+}
+
+export class Output {
+  readonly options: OutputOptions;
+
+  constructor(options: OutputOptions) {
+    this.options = options;
+  }
+
+  /** One object: labelled fields, or as JSON whatever `json` is. */
+  async record(fields: Fields, json: unknown = fields): Promise<void> {
+    if (this.options.json) return this.#json(json);
+    const shown = Object.entries(fields).filter(([, value]) => value !== undefined);
+    const width = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
+    const lines = shown.map(([name, value]) =>
+      this.options.terminal
+        ? `${this.#dim(labelOf(name).padEnd(width))}${visibleText(String(value))}`
+        : `${name}\t${visibleText(String(value))}`,
+    );
+    await this.#write(lines.map((line) => `${line}\n`).join(""));
+  }
+
+  /**
+   * A list, page by page: nothing but the page in hand is kept.
+   * @param name the list's name in JSON
+   * @param nextCursor says, after the last page that was asked for, where the rest begins
+   */
+  async list<T>(
+    name: string,
+    pages: AsyncIterable<readonly T[]>,
+    fieldsOf: (item: T) => Fields,
+    nextCursor: () => string | undefined = () => undefined,
+  ): Promise<void> {
+    let count = 0;
+    if (this.options.json) await this.#write(`{${JSON.stringify(name)}:[`);
+    for await (const page of pages) {
+      if (this.options.json) {
+        const items = page.map((item) => JSON.stringify(item)).join(",");
+        await this.#write((count > 0 && items !== "" ? "," : "") + items);
+      } else {
+        await this.#write(this.#rows(page.map(fieldsOf), count === 0));
+      }
+      count += page.length;
+    }
+    const cursor = nextCursor();
+    if (this.options.json) {
+      await this.#write(cursor === undefined ? "]}\n" : `],"next_cursor":${JSON.stringify(cursor)}}\n`);
+      return;
+    }
+    if (this.options.terminal && count === 0) this.remark(`no ${name}`);
+    if (cursor !== undefined) this.remark(`there are more; go on with --cursor ${cursor}, or use --all`);
+  }
+
+  /** A result that is one line of text, or as JSON whatever `json` is. */
+  async line(text: string, json: unknown): Promise<void> {
+    if (this.options.json) return this.#json(json);
+    await this.#write(`${text}\n`);
+  }
+
+  /**
+   * A result that is bytes: to a file (made with access for its owner only) or to standard output, exactly as they are.
+   * On a terminal alone a line end follows, so that the prompt stands on its own line.
+   */
+  async bytes(bytes: Uint8Array, path: string | undefined, json: unknown): Promise<void> {
+    if (path !== undefined && path !== "-") {
+      try {
+        writeFileSync(path, bytes, { mode: 0o600 });
+      } catch {
+        throw new InputFailed("the file for the result cannot be written");
+      }
+      return;
+    }
+    if (this.options.json) return this.#json(json);
+    await writeAll(process.stdout, bytes);
+    if (this.options.terminal && bytes.at(-1) !== 0x0a) await this.#write("\n");
+  }
+
+  /** Something was done that has no result. In a pipe silence says so. */
+  async done(text: string, json: unknown): Promise<void> {
+    if (this.options.json) await this.#json(json);
+    else if (this.options.terminal) await this.#write(`${visibleText(text)}\n`);
+  }
+
+  /** Something for people, beside the result. */
+  remark(text: string): void {
+    process.stderr.write(`keystead: ${visibleText(text)}\n`);
+  }
+
+  #json(value: unknown): Promise<void> {
+    return this.#write(`${JSON.stringify(value)}\n`);
+  }
+
+  #write(text: string): Promise<void> {
+    return writeAll(process.stdout, Buffer.from(text, "utf8"));
+  }
+
+  #rows(items: readonly Fields[], withHeader: boolean): string {
+    const rows = items.map((item) => Object.values(item).map((value) => visibleText(String(value ?? "-"))));
+    if (!this.options.terminal) return rows.map((row) => `${row.join("\t")}\n`).join("");
+    const [first] = items;
+    if (first === undefined) return "";
+    const header = Object.keys(first).map((name) => labelOf(name).toUpperCase());
+    const widths = header.map((title, i) =>
+      Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)),
+    );
+    const line = (row: readonly string[]): string =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join("  ")
+        .trimEnd();
+    return [...(withHeader ? [this.#dim(line(header))] : []), ...rows.map(line)]
+      .map((text) => `${text}\n`)
+      .join("");
+  }
+
+  #dim(text: string): string {
+    return this.options.colour ? `\u001b[2m${text}\u001b[22m` : text;
+  }
+}
+
+/** Text whose control characters (line ends, tabs and a terminal's commands among them) are shown instead of obeyed. */
+export function visibleText(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+}
+
+/** Writes all bytes; resolves when they have left this process. */
+export async function writeAll(stream: NodeJS.WritableStream, bytes: Uint8Array): Promise<void> {
+  if (bytes.length === 0) return;
+  await new Promise<void>((resolve, reject) => {
+    stream.write(bytes, (error) => {
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
+function labelOf(name: string): string {
+  return name.replaceAll("_", " ");
+}

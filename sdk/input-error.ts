@@ -1,0 +1,14 @@
+/**
+ * Something that the client does not send, because no service could take it as it was meant.
+ * Invariant: the message never holds the value.
+ */
+export class KeysteadInputError extends Error {
+  readonly code:
+    "invalid_name" | "invalid_url" | "invalid_token" | "invalid_project" | "invalid_key_material";
+
+  constructor(code: KeysteadInputError["code"], message: string) {
+    super(message);
+    this.name = "KeysteadInputError";
+    this.code = code;
+  }
+}
