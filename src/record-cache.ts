@@ -11,6 +11,7 @@ interface Entry<T> {
 }
 
 export interface RecordCacheOptions {
+  /** At least 2: half for each generation. */
   readonly entriesMax: number;
   /** Milliseconds; undefined where no other process can change the records. */
   readonly ageMsMax: number | undefined;
@@ -88,7 +89,7 @@ export class RecordCache<T> {
   }
 
   #put(handle: string, entry: Entry<T>): void {
-    if (this.#young.size >= this.#options.entriesMax / 2) {
+    if (this.#young.size >= Math.floor(this.#options.entriesMax / 2)) {
       this.#old = this.#young;
       this.#young = new Map();
     }
