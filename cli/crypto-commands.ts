@@ -7,16 +7,12 @@ import type { Signed } from "../sdk/key-api.ts";
 import { bytesAsJson } from "./bytes-json.ts";
 import type { CommandContext } from "./command-context.ts";
 import { EXIT_NOT_VALID } from "./exit-code.ts";
+import { inputFile, withInputFlags, type InputFlags } from "./input-flags.ts";
 import { InputFailed, readInput, readInputFile, readTextInput } from "./input.ts";
 import { parseVersion } from "./numbers.ts";
 import { UsageError } from "./usage-error.ts";
 
 const DIGEST_BYTES = 32;
-
-interface InputFlags {
-  readonly file?: string;
-  readonly in?: string;
-}
 
 interface ContextFlags extends InputFlags {
   readonly out?: string;
@@ -53,7 +49,7 @@ export function addCryptoCommands(parent: Command, context: CommandContext): voi
 }
 
 function addEncrypt(parent: Command, context: CommandContext): void {
-  withInput(parent.command("encrypt"), "the plaintext")
+  withInputFlags(parent.command("encrypt"), "read the plaintext from a file")
     .description("encrypt under a key's latest version, and print the ciphertext")
     .argument("<key>", "its name or id")
     .argument("[plaintext]", "- or nothing: standard input (others on this machine can see a command line)")
@@ -68,7 +64,7 @@ Examples:
   printf %s "$CARD" | keystead encrypt orders --aad "order 42"`,
     )
     .action(async (key: string, value: string | undefined, flags: ContextFlags) => {
-      const plaintext = await readInput({ value, file: fileOf(flags), what: "the plaintext" });
+      const plaintext = await readInput({ value, file: inputFile(flags), what: "the plaintext" });
       const result = await context.client().key.encrypt(key, plaintext, { aad: aadOf(flags) });
       if (flags.out === undefined) await context.output().line(result.ciphertext, result);
       else await context.output().bytes(Buffer.from(`${result.ciphertext}\n`), flags.out, result);
@@ -76,7 +72,7 @@ Examples:
 }
 
 function addDecrypt(parent: Command, context: CommandContext): void {
-  withInput(parent.command("decrypt"), "the ciphertext")
+  withInputFlags(parent.command("decrypt"), "read the ciphertext from a file")
     .description("decrypt what any version of a key encrypted, and print the plaintext, byte for byte")
     .argument("<key>", "its name or id")
     .argument("[ciphertext]", "as encrypt printed it; - or nothing: standard input")
@@ -93,7 +89,7 @@ Examples:
   keystead decrypt orders --file card.enc --aad "order 42" --out card.txt`,
     )
     .action(async (key: string, value: string | undefined, flags: ContextFlags) => {
-      const ciphertext = await readTextInput({ value, file: fileOf(flags), what: "the ciphertext" });
+      const ciphertext = await readTextInput({ value, file: inputFile(flags), what: "the ciphertext" });
       const { plaintext, version } = await context
         .client()
         .key.decrypt(key, ciphertext, { aad: aadOf(flags) });
@@ -103,7 +99,7 @@ Examples:
 }
 
 function addSign(parent: Command, context: CommandContext): void {
-  withInput(parent.command("sign"), "the message")
+  withInputFlags(parent.command("sign"), "read the message from a file")
     .description("sign a message or its SHA-256 digest, and print the signature in base64")
     .argument("<key>", "its name or id")
     .argument("[message]", "- or nothing: standard input")
@@ -130,7 +126,7 @@ Examples:
 }
 
 function addVerify(parent: Command, context: CommandContext): void {
-  withInput(parent.command("verify"), "the message")
+  withInputFlags(parent.command("verify"), "read the message from a file")
     .description("say whether a key made a signature: exit code 0 where it did, 6 where it did not")
     .argument("<key>", "its name or id")
     .argument("[message]", "- or nothing: standard input")
@@ -175,25 +171,13 @@ function addExport(parent: Command, context: CommandContext): void {
     });
 }
 
-/** The flags of a command that takes bytes. */
-function withInput(command: Command, what: string): Command {
-  return command
-    .option("--file <path>", `read ${what} from a file (also --in)`)
-    .addOption(command.createOption("--in <path>").hideHelp());
-}
-
-function fileOf({ file, in: alias }: InputFlags): string | undefined {
-  if (file !== undefined && alias !== undefined) throw new UsageError("--file and --in are the same flag");
-  return file ?? alias;
-}
-
 function aadOf({ aad, aadFile }: ContextFlags): string | Uint8Array | undefined {
   if (aad !== undefined && aadFile !== undefined) throw new UsageError("give --aad or --aad-file, not both");
   return aadFile === undefined ? aad : readInputFile(aadFile, "the additional data");
 }
 
 async function signedOf(value: string | undefined, flags: SignFlags): Promise<Signed> {
-  const file = fileOf(flags);
+  const file = inputFile(flags);
   if (flags.digest === undefined) return { message: await readInput({ value, file, what: "the message" }) };
   if (value !== undefined || file !== undefined) throw new UsageError("give a message or --digest, not both");
   const digest = /^[0-9a-fA-F]{64}$/.test(flags.digest)

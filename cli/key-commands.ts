@@ -5,6 +5,7 @@ import { importMaterialFromPem, looksLikePem } from "../sdk/pem.ts";
 import { keyTypes, type Key, type KeyType } from "../sdk/wire.ts";
 import type { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
+import { inputFile, withInputFlags, type InputFlags } from "./input-flags.ts";
 import { InputFailed, readInput } from "./input.ts";
 import { asList } from "./list-options.ts";
 import type { Fields } from "./output.ts";
@@ -13,9 +14,7 @@ import { UsageError } from "./usage-error.ts";
 const formats = ["raw", "pkcs8", "spki", "jwk"] as const;
 const RAW_KEY_BYTES = 32;
 
-interface ImportFlags {
-  readonly file?: string;
-  readonly in?: string;
+interface ImportFlags extends InputFlags {
   readonly format?: string;
   readonly exportable?: boolean;
 }
@@ -49,13 +48,10 @@ Examples:
       await context.output().record(keyFields(key), key);
     });
 
-  group
-    .command("import")
+  withInputFlags(group.command("import"), "where the material is; standard input unless set")
     .description("make a key from material that you have")
     .argument("<name>")
     .addArgument(new Argument("<type>").choices(keyTypes))
-    .option("--file <path>", "where the material is (standard input unless set; also --in)")
-    .addOption(group.createOption("--in <path>").hideHelp())
     .addOption(
       group
         .createOption("--format <format>", "what it is; a PEM file and a JSON Web Key tell by themselves")
@@ -135,7 +131,7 @@ function keyFields(key: Key): Fields {
 }
 
 async function importMaterial(type: KeyType, flags: ImportFlags): Promise<ImportMaterial> {
-  const bytes = await readInput({ file: flags.file ?? flags.in, what: "the key material" });
+  const bytes = await readInput({ file: inputFile(flags), what: "the key material" });
   const text = bytes.toString("utf8");
   const { format = looksLikePem(text) ? "pem" : text.trimStart().startsWith("{") ? "jwk" : undefined } =
     flags;

@@ -68,8 +68,9 @@ Examples:
         ...options,
         signal: abort.signal,
         ...(showsProgress ? { onProgress: showProgress } : {}),
+      }).finally(() => {
+        if (showsProgress) process.stderr.write("\r\u001b[K");
       });
-      if (showsProgress) process.stderr.write("\r\u001b[K");
       const output = context.output();
       if (output.options.json) await output.line("", jsonOf(result));
       else await output.line(reportOf(result), undefined);

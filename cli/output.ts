@@ -58,11 +58,13 @@ export class Output {
     nextCursor: () => string | undefined = () => undefined,
   ): Promise<void> {
     let count = 0;
-    if (this.options.json) await this.#write(`{${JSON.stringify(name)}:[`);
+    // The list opens with its first page: a refusal leaves standard output empty.
+    let opening = `{${JSON.stringify(name)}:[`;
     for await (const page of pages) {
       if (this.options.json) {
         const items = page.map((item) => JSON.stringify(item)).join(",");
-        await this.#write((count > 0 && items !== "" ? "," : "") + items);
+        await this.#write(opening + (count > 0 && items !== "" ? "," : "") + items);
+        opening = "";
       } else {
         await this.#write(this.#rows(page.map(fieldsOf), count === 0));
       }

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { SecretListed } from "../sdk/wire.ts";
 import { bytesAsJson } from "./bytes-json.ts";
 import type { CommandContext } from "./command-context.ts";
+import { inputFile, withInputFlags, type InputFlags } from "./input-flags.ts";
 import { readInput } from "./input.ts";
 import { asList } from "./list-options.ts";
 import { parseVersion } from "./numbers.ts";
@@ -11,13 +12,10 @@ import { parseVersion } from "./numbers.ts";
 export function addSecretCommands(program: Command, context: CommandContext): void {
   const group = program.command("secret").description("store and fetch secrets, version by version");
 
-  group
-    .command("put")
+  withInputFlags(group.command("put"), "read the value from a file")
     .description("store a secret, or a new version of it")
     .argument("<name>", "letters, digits, `.`, `_`, `-`")
     .argument("[value]", "- or nothing: standard input (see the warning)")
-    .option("--file <path>", "read the value from a file (also --in)")
-    .addOption(group.createOption("--in <path>").hideHelp())
     .addHelpText(
       "after",
       `
@@ -30,8 +28,8 @@ Examples:
   printf %s "$PASSWORD" | keystead secret put db-password
   keystead secret put tls-key --file server.key`,
     )
-    .action(async (name: string, value: string | undefined, flags: { file?: string; in?: string }) => {
-      const bytes = await readInput({ value, file: flags.file ?? flags.in, what: "the secret" });
+    .action(async (name: string, value: string | undefined, flags: InputFlags) => {
+      const bytes = await readInput({ value, file: inputFile(flags), what: "the secret" });
       const stored = await context.client().secret.put(name, bytes);
       await context
         .output()

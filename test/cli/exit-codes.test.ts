@@ -86,7 +86,7 @@ describe("how a command ends", () => {
   test("4: there is no such thing", async () => {
     await fails(4, /There is no such key \(key_not_found\) \[request/, ["key", "get", "absent"]);
     await fails(4, /\(secret_not_found\)/, ["secret", "get", "absent"]);
-    await fails(4, /\(project_not_found\)/, ["key", "list", "--project", "absent"]);
+    await fails(4, /\(project_not_found\)/, ["key", "list", "--project", "absent", "--json"]);
   });
 
   test("5: the input or the state does not allow it", async () => {
