@@ -170,6 +170,26 @@ describe("name patterns", () => {
     );
   });
 
+  test("match what the regular expression matches, where ends overlap and repeat", () => {
+    const few = fc.array(fc.constantFrom("*", "a", "b"), { maxLength: 5 });
+    const name = fc.array(fc.constantFrom("a", "b"), { maxLength: 4 });
+    fc.assert(
+      fc.property(few, name, (pieces, nameParts) => {
+        const [pattern, tried] = [pieces.join(""), nameParts.join("")];
+        assert.equal(
+          matchesPattern(pattern, tried),
+          asExpression(pattern).test(tried),
+          `${pattern} on ${tried}`,
+        );
+      }),
+      { numRuns: 5000 },
+    );
+    // A name too short to hold both ends.
+    assert.equal(matchesPattern("a*a", "a"), false);
+    assert.equal(matchesPattern("ab*bc", "abc"), false);
+    assert.equal(matchesPattern("a*b*b", "ab"), false);
+  });
+
   test("match any name that fills their stars", () => {
     fc.assert(
       fc.property(
