@@ -61,7 +61,7 @@ type Values = Partial<Record<ServerSettingName, string>>;
 export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Config {
   const flags = readFlags(args);
   refuseUnknown(env, "the environment");
-  const file = readFile(flags["KEYSTEAD_CONFIG"] ?? env["KEYSTEAD_CONFIG"], cwd);
+  const file = readFile(flags.KEYSTEAD_CONFIG ?? (env["KEYSTEAD_CONFIG"] || undefined), cwd);
   const values: Values = { ...pick(file, cwd), ...pick(env, cwd), ...flags };
   return Object.freeze(parseValues(values, cwd));
 }
@@ -260,14 +260,14 @@ function readFlags(args: readonly string[]): Values {
   const values: Values = {};
   for (const setting of serverSettings as readonly (Setting & { readonly name: ServerSettingName })[]) {
     const value = setting.flag === undefined ? undefined : parsed[setting.flag];
-    if (typeof value === "string") values[setting.name] = value;
+    if (typeof value === "string" && value !== "") values[setting.name] = value;
     if (value === true) values[setting.name] = "1";
   }
   return values;
 }
 
 /** Kubernetes puts variables of this form into every pod beside a Service named `keystead`. */
-const kubernetes = /^KEYSTEAD_.*(SERVICE|PORT)/;
+const kubernetes = /^KEYSTEAD_(.*_)?(SERVICE|PORT)(_|$)/;
 
 function refuseUnknown(variables: Readonly<Record<string, string | undefined>>, where: string): void {
   const known = new Set(

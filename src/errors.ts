@@ -32,7 +32,6 @@ export const errorRegistry = {
   account_not_found: { status: 404, title: "There is no such account" },
   token_not_found: { status: 404, title: "There is no such token" },
   binding_not_found: { status: 404, title: "There is no such role binding" },
-  role_not_found: { status: 400, title: "There is no such role" },
   key_exists: { status: 400, title: "A key of this name exists" },
   project_exists: { status: 409, title: "A project of this name exists" },
   account_exists: { status: 409, title: "An account of this name exists" },
@@ -51,7 +50,6 @@ export const errorRegistry = {
   internal_error: { status: 500, title: "The service failed to answer this request" },
   audit_unavailable: { status: 503, title: "The audit log cannot be written, so nothing is served" },
   storage_unavailable: { status: 503, title: "The storage does not answer" },
-  overloaded: { status: 503, title: "The service is too busy for this request" },
   stopping: { status: 503, title: "The service is stopping" },
 } as const satisfies Record<string, { status: number; title: string }>;
 

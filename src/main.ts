@@ -21,11 +21,15 @@ void main();
 async function main(): Promise<void> {
   try {
     const keystead = await compose(readConfig(process.argv.slice(2), process.env, process.cwd()));
+    // All that takes time comes before the service answers: a signal may end it from then on.
+    const { devMode, plainLog } = keystead.config;
+    const devToken = devMode && plainLog ? await makeDevToken(keystead) : undefined;
     handleSignals(keystead);
     const listeners = await keystead.listen();
-    await announce(
+    announce(
       keystead,
       listeners.map(({ address }) => address),
+      devToken,
     );
   } catch (error) {
     if (error instanceof HelpAsked) {
@@ -38,7 +42,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function announce(keystead: Keystead, addresses: readonly string[]): Promise<void> {
+function announce(keystead: Keystead, addresses: readonly string[], devToken: string | undefined): void {
   const { config, log } = keystead;
   if (config.rootKeyIsWeak) {
     log.warn(
@@ -48,8 +52,8 @@ async function announce(keystead: Keystead, addresses: readonly string[]): Promi
   if (config.devMode && config.devAnyAddress) {
     log.warn("dev mode answers other machines without asking for credentials (KEYSTEAD_DEV_ANY_ADDRESS=1)");
   }
-  if (config.devMode && config.plainLog) {
-    process.stdout.write(devScreen(keystead, addresses, await makeDevToken(keystead)));
+  if (devToken !== undefined) {
+    process.stdout.write(devScreen(keystead, addresses, devToken));
   } else {
     log.info("listening", { addresses: addresses.join(" "), mode: config.devMode ? "dev" : "server" });
   }

@@ -65,12 +65,27 @@ export function canonicalLine(entry: AuditEntry, sequence: number): string {
 export function parseLine(line: string): (AuditEntry & { readonly sequence: number }) | undefined {
   try {
     const value = JSON.parse(line) as AuditEntry & { readonly sequence: number };
+    if (!Number.isSafeInteger(value.sequence) || !texts.every((member) => typeof value[member] === "string"))
+      return undefined;
     return canonicalLine(value, value.sequence) === `${line}\n` ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
+const texts = [
+  "action",
+  "address",
+  "caller",
+  "id",
+  "node",
+  "outcome",
+  "request",
+  "resource",
+  "time",
+] as const;
+
+/** Names are words of this program, never numbers, whose order an object would not keep. */
 function sorted(details: Readonly<Record<string, string | number>>): Record<string, string | number> {
   return Object.fromEntries(Object.entries(details).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

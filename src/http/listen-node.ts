@@ -25,7 +25,7 @@ export async function listenOnNode(options: ListenOptions): Promise<Listener> {
   const { fallback, internal } = options;
 
   async function answer(message: IncomingMessage): Promise<WireResponse> {
-    const target = message.url ?? "/";
+    const target = originForm(message.url ?? "/");
     const query = target.indexOf("?");
     const path = query === -1 ? target : target.slice(0, query);
     const found = matchPath(entries, path);
@@ -73,6 +73,11 @@ export async function listenOnNode(options: ListenOptions): Promise<Listener> {
         server.closeAllConnections();
       }),
   };
+}
+
+/** A request target in origin form; from the absolute form that a proxy sends (RFC 9112 §3.2.2), what stands after the host. */
+function originForm(target: string): string {
+  return target.replace(/^https?:\/\/[^/?]*/i, "");
 }
 
 function send(message: IncomingMessage, response: ServerResponse, wire: WireResponse): void {

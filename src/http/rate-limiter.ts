@@ -17,7 +17,8 @@ export class RateLimiter {
    */
   constructor(perSecond: number, burst: number = perSecond) {
     this.#intervalMs = 1000 / perSecond;
-    this.#burstMs = burst * this.#intervalMs;
+    // A millionth of an interval more, so that rounding never takes one of the burst away.
+    this.#burstMs = (burst + 1e-6) * this.#intervalMs;
   }
 
   /** Counts one; false where the name has none left. */

@@ -1,7 +1,7 @@
 /**
  * Route rows grouped by path, for any listener: which methods a path takes, and which path matches.
- * Invariant: matching is by raw segments, byte for byte; a literal segment wins over a parameter; two rows that could
- * match one request are refused when the table is made.
+ * Invariant: matching is by raw segments, byte for byte; two rows that could match one request with neither the more
+ * literal, or with the same method at the same shape of path, are refused when the table is made.
  */
 import type { WireRoute } from "./wire.ts";
 
@@ -24,7 +24,24 @@ export function buildRouteTable(routes: readonly WireRoute[]): PathEntry[] {
     entry.methods.set(route.method, route);
     entries.set(shape, entry);
   }
-  return [...entries.values()];
+  const list = [...entries.values()];
+  for (const [i, a] of list.entries()) for (const b of list.slice(i + 1)) refuseAmbiguity(a, b);
+  return list;
+}
+
+/** `/a/{x}` beside `/a/b` is clear, `/a/{x}` beside `/{y}/b` is not: neither is the more literal. */
+function refuseAmbiguity(a: PathEntry, b: PathEntry): void {
+  if (a.segments.length !== b.segments.length) return;
+  let aNarrower = false;
+  let bNarrower = false;
+  for (const [i, segment] of a.segments.entries()) {
+    const other = b.segments[i] ?? "";
+    if (isParameter(segment) !== isParameter(other)) {
+      if (isParameter(other)) aNarrower = true;
+      else bNarrower = true;
+    } else if (!isParameter(segment) && segment !== other) return;
+  }
+  if (aNarrower && bNarrower) throw new Error(`${a.path} and ${b.path} could match one request`);
 }
 
 /** The entry that a raw path matches, with its parameters; undefined where none does. */
@@ -32,6 +49,7 @@ export function matchPath(
   entries: readonly PathEntry[],
   path: string,
 ): { entry: PathEntry; params: Record<string, string> } | undefined {
+  if (!path.startsWith("/")) return undefined;
   const segments = path.split("/").slice(1);
   let best: { entry: PathEntry; params: Record<string, string>; literals: number } | undefined;
   for (const entry of entries) {

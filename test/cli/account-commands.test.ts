@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { serviceFor, startDev } from "../harness.ts";
 import { runCli, type CliResult } from "./cli-process.ts";
@@ -51,11 +54,25 @@ describe("accounts, tokens and projects on the command line", () => {
   });
 
   test("a text that came over the network cannot break lines or control the terminal", async () => {
-    await done(["account", "create", "labels"]);
-    await done(["token", "create", "labels", "--label", "a\tb\n\u001b[31mred\u202e"]);
-    const { stdout } = await done(["token", "list", "labels"]);
+    const label = "a\tb\n\u001b[31mred\u202e";
+    const time = "2026-01-01T00:00:00.000Z";
+    const tokens = [
+      { id: "00000000-0000-4000-8000-000000000000", label, created_at: time, expires_at: time },
+    ];
+    const careless = createServer((_request, response) => {
+      response.setHeader("content-type", "application/json").end(JSON.stringify({ tokens }));
+    }).listen(0, "127.0.0.1");
+    await once(careless, "listening");
+    const { port } = careless.address() as AddressInfo;
+    const { stdout } = await done(["--url", `http://127.0.0.1:${port}`, "token", "list", "labels"]);
+    careless.close();
     assert.equal(stdout.split("\n").length, 2);
     assert.match(stdout, /\ta\\u\{9\}b\\u\{a\}\\u\{1b\}\[31mred\\u\{202e\}\t/);
+    await done(["account", "create", "labels"]);
+    const refused = await runCli(["token", "create", "labels", "--label", label], {
+      env: { KEYSTEAD_URL: service().url },
+    });
+    assert.equal(refused.status, 5, "and the service takes no such text in the first place");
   });
 
   test("JWTs of a subject are refused from now on; health and status are one command", async () => {

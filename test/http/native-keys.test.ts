@@ -193,7 +193,7 @@ describe("keys over HTTP", () => {
       });
       listed.push(...(json["keys"] as { name: string }[]).map(({ name }) => name));
       if (json["next_cursor"] === undefined) break;
-      cursor = `&cursor=${String(json["next_cursor"])}`;
+      cursor = `&cursor=${json["next_cursor"] as string}`;
     }
     assert.deepEqual(listed, [...names].sort());
   });

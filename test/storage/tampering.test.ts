@@ -32,7 +32,7 @@ async function afterEdit(
     .json;
   await before.close();
   const database = new DatabaseSync(join(folder, "keystead.db"));
-  edit((text, ...values) => database.prepare(text).all(...values) as Record<string, unknown>[]);
+  edit((text, ...values) => database.prepare(text).all(...values));
   database.close();
   return { service: await startServer(settings), admin, reader, ciphertext };
 }

@@ -155,7 +155,11 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     status: 201,
     params: named,
     body: z.strictObject({
-      label: z.string().max(128).default(""),
+      label: z
+        .string()
+        .max(128)
+        .regex(/^[\p{L}\p{N}\p{P}\p{S} ]*$/u, "letters, digits, punctuation and spaces")
+        .default(""),
       ttl_seconds: z.int().min(1).max(TTL_SECONDS_MAX).default(TTL_SECONDS_DEFAULT),
     }),
     response: tokenAnswer.extend({ token: z.string() }),
