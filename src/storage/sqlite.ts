@@ -33,6 +33,7 @@ export class SqliteStore implements Store {
   readonly #onFatal: (error: Error) => void;
   #lastId = 0;
   #closed = false;
+  #writable = true;
 
   constructor(file: string, onFatal: (error: Error) => void) {
     this.#onFatal = onFatal;
@@ -54,7 +55,13 @@ export class SqliteStore implements Store {
   }
 
   async commit(writes: readonly Write[]): Promise<void> {
-    await this.#call({ commit: writes });
+    try {
+      await this.#call({ commit: writes });
+      this.#writable = true;
+    } catch (error) {
+      if (!(error instanceof StoreConflict)) this.#writable = false;
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -63,6 +70,10 @@ export class SqliteStore implements Store {
     const exited = new Promise((resolve) => this.#worker.once("exit", resolve));
     await this.#post({ close: true });
     await exited;
+  }
+
+  writable(): boolean {
+    return this.#writable;
   }
 
   waiting(): number {
