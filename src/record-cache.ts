@@ -17,6 +17,14 @@ export interface RecordCacheOptions {
   readonly ageMsMax: number | undefined;
 }
 
+/** Milliseconds: shorter than the published second, which also covers the way of the request. */
+const SHARED_AGE_MS_MAX = 900;
+
+/** How long a record may be used unseen: for ever where this process is the only writer of its database. */
+export function recordAgeMsMax(store: { readonly exclusive: boolean }): number | undefined {
+  return store.exclusive ? undefined : SHARED_AGE_MS_MAX;
+}
+
 /** Reads and opens a record; undefined (which is not remembered) where there is none. */
 export type LoadRecord<T> = () => Promise<T | undefined>;
 

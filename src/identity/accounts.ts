@@ -9,7 +9,7 @@ import { sha256 } from "../crypto/digest.ts";
 import { randomId } from "../crypto/random.ts";
 import { KeysteadError } from "../errors.ts";
 import type { Binding } from "../policy/decide.ts";
-import { RecordCache } from "../record-cache.ts";
+import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import type { Schema } from "../storage/schema.ts";
@@ -18,8 +18,6 @@ import { makeApiToken } from "./api-token.ts";
 import type { AccountKind } from "./caller.ts";
 
 const CACHE_ENTRIES = 10_000;
-/** Shorter than the published second, which also covers the way of the request. */
-const SHARED_AGE_MS = 900;
 const BINDINGS_MAX = 100;
 export const TOKENS_MAX = 1000;
 
@@ -60,7 +58,7 @@ export class Accounts {
   constructor(store: Store, barrier: Barrier) {
     this.#store = store;
     this.#barrier = barrier;
-    const options = { entriesMax: CACHE_ENTRIES, ageMsMax: store.exclusive ? undefined : SHARED_AGE_MS };
+    const options = { entriesMax: CACHE_ENTRIES, ageMsMax: recordAgeMsMax(store) };
     this.tokenCache = new RecordCache(options);
     this.#accounts = new RecordCache(options);
   }

@@ -10,13 +10,12 @@ import type { CommitChange } from "../audit/change.ts";
 import { decodeUtf8 } from "../bytes.ts";
 import { sha256, sha256Base64 } from "../crypto/digest.ts";
 import { KeysteadError } from "../errors.ts";
-import { RecordCache } from "../record-cache.ts";
+import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import { StoreConflict, type Store } from "../storage/store.ts";
 import type { Caller } from "./caller.ts";
 
 const CACHE_ENTRIES = 10_000;
-const SHARED_AGE_MS = 900;
 /** A token issued further in the future than this is refused. */
 const CLOCK_SKEW_SECONDS = 60;
 const SUBJECT_CHARACTERS_MAX = 256;
@@ -97,7 +96,7 @@ export class JwtRevocations {
     this.#barrier = barrier;
     this.#cache = new RecordCache({
       entriesMax: CACHE_ENTRIES,
-      ageMsMax: store.exclusive ? undefined : SHARED_AGE_MS,
+      ageMsMax: recordAgeMsMax(store),
     });
   }
 

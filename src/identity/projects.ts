@@ -5,14 +5,13 @@
 import type { CommitChange } from "../audit/change.ts";
 import { randomId } from "../crypto/random.ts";
 import { KeysteadError } from "../errors.ts";
-import { RecordCache } from "../record-cache.ts";
+import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import type { Schema } from "../storage/schema.ts";
 import { StoreConflict, type Store } from "../storage/store.ts";
 
 export const DEFAULT_PROJECT = "default";
 const CACHE_ENTRIES = 10_000;
-const SHARED_AGE_MS = 900;
 
 export interface Project {
   readonly id: string;
@@ -30,7 +29,7 @@ export class Projects {
     this.#barrier = barrier;
     this.#cache = new RecordCache({
       entriesMax: CACHE_ENTRIES,
-      ageMsMax: store.exclusive ? undefined : SHARED_AGE_MS,
+      ageMsMax: recordAgeMsMax(store),
     });
   }
 

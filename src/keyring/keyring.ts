@@ -8,7 +8,7 @@ import type { ImportedKey, Material } from "../crypto/material.ts";
 import { randomId } from "../crypto/random.ts";
 import { KeysteadError } from "../errors.ts";
 import type { ChangeFacts, CommitChange } from "../audit/change.ts";
-import { RecordCache } from "../record-cache.ts";
+import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import { StoreConflict } from "../storage/store.ts";
 import type { KeyStore } from "./key-store.ts";
@@ -17,8 +17,6 @@ import { assertUsable } from "./key-states.ts";
 
 /** Keys and opened versions that are remembered, each. */
 const CACHE_ENTRIES = 20_000;
-/** How long a record may be used without a look at the database where other processes share it. */
-const SHARED_AGE_MS = 900;
 /** Tries of a change that keeps meeting changes of other processes. */
 const CONFLICT_TRIES = 8;
 
@@ -52,7 +50,7 @@ export class Keyring {
     this.#options = options;
     this.keyCache = new RecordCache({
       entriesMax: CACHE_ENTRIES,
-      ageMsMax: options.exclusive ? undefined : SHARED_AGE_MS,
+      ageMsMax: recordAgeMsMax(options),
     });
     // A version's material never changes; whether it may be used is asked of the key each time.
     this.versionCache = new RecordCache({ entriesMax: CACHE_ENTRIES, ageMsMax: undefined });

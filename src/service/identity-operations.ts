@@ -45,8 +45,7 @@ export const projectCreate: GlobalOperation<Named, Project> = {
   scope: "kms:manage_projects",
   inProject: false,
   resource: projectResource,
-  run: (context, { name }) =>
-    context.services.projects.create(name, (writes, facts) => context.commit(writes, facts)),
+  run: (context, { name }) => context.services.projects.create(name, context.commit),
 };
 
 export const projectList: GlobalOperation<PageInput, Page<Project>> = {
@@ -69,9 +68,7 @@ export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind
   inProject: false,
   resource: accountResource,
   async run(context, { name, kind }) {
-    const account = await context.services.accounts.create(name, kind, (writes, facts) =>
-      context.commit(writes, facts),
-    );
+    const account = await context.services.accounts.create(name, kind, context.commit);
     return { account, bindings: [] };
   },
 };
@@ -102,9 +99,7 @@ export const accountBind: GlobalOperation<BindInput, ShownAccount> = {
       project === ALL_PROJECTS ? ALL_PROJECTS : (await context.services.projects.byName(project))?.id;
     if (projectId === undefined) throw new KeysteadError("project_not_found");
     const binding = { role, project: projectId, ...(pattern === undefined ? {} : { pattern }) };
-    const account = await context.services.accounts.bind(name, binding, (writes, facts) =>
-      context.commit(writes, facts),
-    );
+    const account = await context.services.accounts.bind(name, binding, context.commit);
     return shown(context, account);
   },
 };
@@ -115,7 +110,7 @@ export const accountUnbind: GlobalOperation<Named & { readonly binding: string }
   inProject: false,
   resource: accountResource,
   async run(context, { name, binding }) {
-    await context.services.accounts.unbind(name, binding, (writes, facts) => context.commit(writes, facts));
+    await context.services.accounts.unbind(name, binding, context.commit);
     return undefined;
   },
 };
@@ -126,9 +121,7 @@ export const tokenCreate: GlobalOperation<TokenCreateInput, { plainToken: string
   inProject: false,
   resource: accountResource,
   run: (context, { name, label, ttlSeconds }) =>
-    context.services.accounts.createToken(name, label, ttlSeconds, (writes, facts) =>
-      context.commit(writes, facts),
-    ),
+    context.services.accounts.createToken(name, label, ttlSeconds, context.commit),
 };
 
 export const tokenList: GlobalOperation<Named, readonly ApiToken[]> = {
@@ -145,9 +138,7 @@ export const tokenRevoke: GlobalOperation<Named & { readonly token: string }, un
   inProject: false,
   resource: accountResource,
   async run(context, { name, token }) {
-    await context.services.accounts.revokeToken(name, token, (writes, facts) =>
-      context.commit(writes, facts),
-    );
+    await context.services.accounts.revokeToken(name, token, context.commit);
     return undefined;
   },
 };
@@ -161,9 +152,7 @@ export const jwtRevoke: GlobalOperation<
   inProject: false,
   resource: () => ({ kind: "jwt", name: "" }),
   async run(context, { subject, issuedBefore }) {
-    await context.services.jwtRevocations.revoke(subject, issuedBefore, (writes, facts) =>
-      context.commit(writes, facts),
-    );
+    await context.services.jwtRevocations.revoke(subject, issuedBefore, context.commit);
     return undefined;
   },
 };

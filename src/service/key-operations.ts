@@ -111,10 +111,7 @@ export const keyRotate: ProjectOperation<Named, Key> = {
   scope: "kms:rotate_key",
   inProject: true,
   resource: keyResource,
-  run: (context, input) =>
-    context.services.keyring.rotate(context.project.id, input.name, (writes, facts) =>
-      context.commit(writes, facts),
-    ),
+  run: (context, input) => context.services.keyring.rotate(context.project.id, input.name, context.commit),
 };
 
 export const keyRevoke: ProjectOperation<Named, Key> = {
@@ -122,10 +119,7 @@ export const keyRevoke: ProjectOperation<Named, Key> = {
   scope: "kms:revoke_key",
   inProject: true,
   resource: keyResource,
-  run: (context, input) =>
-    context.services.keyring.revoke(context.project.id, input.name, (writes, facts) =>
-      context.commit(writes, facts),
-    ),
+  run: (context, input) => context.services.keyring.revoke(context.project.id, input.name, context.commit),
 };
 
 export const keyEncrypt: ProjectOperation<EncryptInput, Encrypted> = {
@@ -223,6 +217,6 @@ function createKey(
   return services.keyring.create(
     project.id,
     imported === undefined ? spec : { ...spec, imported },
-    (writes, facts) => context.commit(writes, facts),
+    context.commit,
   );
 }

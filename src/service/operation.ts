@@ -3,7 +3,7 @@
  * Invariant: an operation is reached through `perform` only, which decides and records; `run` may take for granted that
  * its caller is allowed to do this to the resource that `resource` names.
  */
-import type { ChangeFacts } from "../audit/change.ts";
+import type { CommitChange } from "../audit/change.ts";
 import type { Severity } from "../audit/entry.ts";
 import type { Auditor } from "../audit/auditor.ts";
 import type { Accounts } from "../identity/accounts.ts";
@@ -13,7 +13,6 @@ import type { Project, Projects } from "../identity/projects.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Scope } from "../policy/roles.ts";
 import type { Secrets } from "../secrets/secrets.ts";
-import type { Write } from "../storage/store.ts";
 
 /** The parts that operations work with. */
 export interface Services {
@@ -36,7 +35,7 @@ export interface OperationContext {
   readonly services: Services;
   readonly caller: Caller;
   /** Commits a change with this call's audit entry. */
-  commit(writes: readonly Write[], facts: ChangeFacts): Promise<void>;
+  readonly commit: CommitChange;
   /** The version used or made, for the audit entry of what is no change. */
   version: number;
   /** Counts and codes for the audit entry of what is no change. */

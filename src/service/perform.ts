@@ -3,13 +3,12 @@
  * The way: parse, resolve the project, decide, run, record, wait for the record. Refusals and failures take it too.
  * Invariant: no result leaves before its audit entry is written; a change's entry is committed with the change.
  */
-import type { ChangeFacts } from "../audit/change.ts";
+import type { CommitChange } from "../audit/change.ts";
 import type { AuditFacts } from "../audit/entry.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Project } from "../identity/projects.ts";
 import { ALL_PROJECTS, decide } from "../policy/decide.ts";
-import type { Write } from "../storage/store.ts";
 import type { Operation, ProjectContext, ResourceName, Services } from "./operation.ts";
 
 /** One call as a facade hands it in. */
@@ -111,16 +110,18 @@ class CallContext<I, O> implements ProjectContext {
     return this.resource === undefined || this.resource.name === "" ? undefined : this.resource.name;
   }
 
-  async commit(writes: readonly Write[], changed: ChangeFacts): Promise<void> {
-    const facts = this.facts();
-    const { details = facts.details, resource, version = 0 } = changed;
-    await this.services.auditor.commitChange(
-      { ...facts, resource, version, ...(details === undefined ? {} : { details }) },
-      writes,
-      () => {
-        this.committed = true;
-      },
-    );
+  get commit(): CommitChange {
+    return async (writes, changed) => {
+      const facts = this.facts();
+      const { details = facts.details, resource, version = 0 } = changed;
+      await this.services.auditor.commitChange(
+        { ...facts, resource, version, ...(details === undefined ? {} : { details }) },
+        writes,
+        () => {
+          this.committed = true;
+        },
+      );
+    };
   }
 
   facts(): AuditFacts {

@@ -16,9 +16,7 @@ export const secretPut: ProjectOperation<Named & { readonly value: Uint8Array },
   inProject: true,
   resource: secretResource,
   run: (context, { name, value }) =>
-    context.services.secrets.put(context.project.id, name, value, (writes, facts) =>
-      context.commit(writes, facts),
-    ),
+    context.services.secrets.put(context.project.id, name, value, context.commit),
 };
 
 export const secretGet: ProjectOperation<Named & { readonly version: number | undefined }, SecretValue> = {
@@ -54,9 +52,7 @@ export const secretDelete: ProjectOperation<Named, undefined> = {
   inProject: true,
   resource: secretResource,
   async run(context, { name }) {
-    await context.services.secrets.remove(context.project.id, name, (writes, facts) =>
-      context.commit(writes, facts),
-    );
+    await context.services.secrets.remove(context.project.id, name, context.commit);
     return undefined;
   },
 };
