@@ -2,11 +2,12 @@
  * The shell examples of README.md, CONTRIBUTING.md and docs/*.md, run as a reader would type them, so that none can rot.
  * A block tagged `sh` is run: document by document, from top to bottom, in one shell and one empty folder, with `keystead`
  * on the path and free ports in place of 8080 and 8081. A comment before a block says otherwise:
- * `<!-- not run: reason -->` leaves it out; `<!-- starts a server -->` runs its last line in the background, in place of
- * the server before it. A `json` block right after a block that ran shows its last answer: the same members, at any depth.
+ * `<!-- not run: reason -->` leaves it out; `<!-- needs: jq -->` leaves it out where there is no `jq` on this machine;
+ * `<!-- starts a server -->` runs its last line in the background, in place of the server before it. A `json` block right
+ * after a block that ran shows its last answer: the same members, at any depth.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -69,6 +70,10 @@ function blocksOf(document: string): Block[] {
 }
 
 const reasonOf = ({ comment }: Block): string | undefined => /^not run: (.{8,})$/.exec(comment)?.[1];
+const isMissing = ({ comment }: Block): boolean => {
+  const needed = /^needs: (\S+)$/.exec(comment)?.[1];
+  return needed !== undefined && spawnSync("sh", ["-c", `command -v ${needed}`]).status !== 0;
+};
 const startsServer = ({ comment }: Block): boolean => comment === "starts a server";
 
 const prelude = `set -eu
@@ -171,7 +176,9 @@ function lastJson(text: string): unknown {
 for (const document of documents) {
   describe(document, () => {
     const blocks = blocksOf(document);
-    const runnable = blocks.filter((block) => block.tag === "sh" && reasonOf(block) === undefined);
+    const runnable = blocks.filter(
+      (block) => block.tag === "sh" && reasonOf(block) === undefined && !isMissing(block),
+    );
 
     test("has no block that neither runs nor says why not", () => {
       for (const { tag, line } of blocks) {
