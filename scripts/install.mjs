@@ -2,9 +2,9 @@
 // Invariant: does nothing (and costs one small read) where everything is in place; never runs a package's scripts.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { writeRuntimePath } from "./runtime.mjs";
+import { findBun, writeRuntimePath } from "./runtime.mjs";
 
 const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
 const lockFile = join(root, "package-lock.json");
@@ -14,7 +14,9 @@ if (existsSync(lockFile)) {
   const stampFile = join(root, "node_modules", ".keystead", "lock-hash");
   const wanted = createHash("sha256").update(readFileSync(lockFile)).digest("hex");
   const present = existsSync(stampFile) ? readFileSync(stampFile, "utf8") : "";
-  if (present !== wanted) {
+  if (present !== wanted && installedByHand()) {
+    stamp();
+  } else if (present !== wanted) {
     process.stderr.write("Installing dependencies (once, takes a moment) ...\n");
     const { status } = spawnSync(
       "npm",
@@ -25,6 +27,20 @@ if (existsSync(lockFile)) {
       process.stderr.write("keystead: npm could not install the dependencies; its message stands above\n");
       process.exit(1);
     }
+    stamp();
+  }
+
+  /** Somebody ran `npm install` after the lock file was last written, and it brought the runtime. */
+  function installedByHand() {
+    try {
+      const done = statSync(join(root, "node_modules", ".package-lock.json")).mtimeMs;
+      return done >= statSync(lockFile).mtimeMs && findBun() !== "";
+    } catch {
+      return false;
+    }
+  }
+
+  function stamp() {
     writeRuntimePath();
     mkdirSync(join(root, "node_modules", ".keystead"), { recursive: true });
     writeFileSync(stampFile, wanted);
