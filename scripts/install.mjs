@@ -42,7 +42,11 @@ if (existsSync(lockFile)) {
 
   function stamp() {
     writeRuntimePath();
-    mkdirSync(join(root, "node_modules", ".keystead"), { recursive: true });
-    writeFileSync(stampFile, wanted);
+    try {
+      mkdirSync(join(root, "node_modules", ".keystead"), { recursive: true });
+      writeFileSync(stampFile, wanted);
+    } catch {
+      // Installed by another user: everything is there, and this one need not leave a mark.
+    }
   }
 }

@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor } from "./audit/auditor.ts";
 import type { CommitChange } from "./audit/change.ts";
-import { isLoopback, type Address, type Config } from "./config.ts";
+import type { Address, Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { Admission } from "./http/admission.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
@@ -274,17 +274,16 @@ async function serve(parts: Parts): Promise<Keystead> {
     routes,
     async listen() {
       const start = await listenFunction();
-      for (const { host, port, internal } of hostsOf(config)) {
-        try {
-          listeners.push(
-            await start({ host, port: portFor(listeners, port, internal), internal, routes, fallback }),
-          );
-        } catch {
-          // A machine without IPv6 has one loopback address less.
-          if (host === "::1" && listeners.length > 0) continue;
-          for (const listener of listeners) await listener.close();
+      for (const { hosts, port, internal, optional } of placesOf(config)) {
+        const options = { port: portFor(listeners, port, internal), internal, routes, fallback };
+        const listener = await firstOf(hosts, (host) => start({ ...options, host }));
+        if (listener !== undefined) listeners.push(listener);
+        else if (!optional) {
+          for (const opened of listeners) await opened.close();
           listeners = [];
-          throw new StartRefused(`KEYSTEAD_ADDR ${host}:${port} cannot be listened on; is it in use?`);
+          throw new StartRefused(
+            `KEYSTEAD_ADDR ${hosts[0] ?? ""}:${port} cannot be listened on; is it in use?`,
+          );
         }
       }
       return listeners;
@@ -323,25 +322,47 @@ async function listenFunction(): Promise<(options: ListenOptions) => Promise<Lis
     : (await import("./http/listen-bun.ts")).listenOnBun;
 }
 
+interface Place {
+  /** The first that can be had is taken. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly internal: boolean;
+  /** A machine without IPv6 has one loopback address less. */
+  readonly optional: boolean;
+}
+
 /** The concrete addresses that the settings stand for. */
-function hostsOf(config: Config): { host: string; port: number; internal: boolean }[] {
-  const expand = (
-    { host, port }: Address,
-    internal: boolean,
-  ): { host: string; port: number; internal: boolean }[] => {
-    const loopbackOnly = config.devMode && !config.devAnyAddress && isLoopback(host);
-    const hosts =
-      host === "" || (loopbackOnly && host === "localhost")
-        ? loopbackOnly
-          ? ["127.0.0.1", "::1"]
-          : ["::"]
-        : [host];
-    return hosts.map((name) => ({ host: name, port, internal }));
+function placesOf(config: Config): Place[] {
+  const expand = ({ host, port }: Address, internal: boolean): Place[] => {
+    const place = (hosts: readonly string[], optional = false): Place => ({
+      hosts,
+      port,
+      internal,
+      optional,
+    });
+    const loopbackOnly = config.devMode && !config.devAnyAddress;
+    if (loopbackOnly && (host === "" || host === "localhost"))
+      return [place(["127.0.0.1"]), place(["::1"], true)];
+    return [place(host === "" ? ["::", "0.0.0.0"] : [host])];
   };
   return [
     ...expand(config.addr, false),
     ...(config.internalAddr === undefined ? [] : expand(config.internalAddr, true)),
   ];
+}
+
+async function firstOf(
+  hosts: readonly string[],
+  start: (host: string) => Promise<Listener>,
+): Promise<Listener | undefined> {
+  for (const host of hosts) {
+    try {
+      return await start(host);
+    } catch {
+      // The next one, if there is one.
+    }
+  }
+  return undefined;
 }
 
 /** Port 0 means any free one; both loopback addresses then share the first's. */

@@ -10,6 +10,7 @@ import { buildRouteTable, type PathEntry } from "./route-table.ts";
 import {
   alwaysHeaders,
   BODY_BYTES_MAX,
+  plainAddress,
   REQUEST_ID_HEADER,
   type Listener,
   type ListenOptions,
@@ -96,7 +97,7 @@ class BunRequest implements WireRequest {
   }
 
   get address(): string {
-    return this.#server.requestIP(this.#request)?.address ?? "unknown";
+    return plainAddress(this.#server.requestIP(this.#request)?.address);
   }
 
   get queryText(): string {

@@ -10,6 +10,7 @@ import { buildRouteTable, matchPath } from "./route-table.ts";
 import {
   alwaysHeaders,
   BODY_BYTES_MAX,
+  plainAddress,
   REQUEST_ID_HEADER,
   type Listener,
   type ListenOptions,
@@ -109,7 +110,7 @@ class NodeRequest implements WireRequest {
     queryText: string,
   ) {
     this.method = message.method ?? "GET";
-    this.address = message.socket.remoteAddress ?? "unknown";
+    this.address = plainAddress(message.socket.remoteAddress);
     this.internal = internal;
     this.params = params;
     this.queryText = queryText;

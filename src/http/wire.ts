@@ -70,3 +70,9 @@ export interface Listener {
   /** Ends what is still open. */
   close(): Promise<void>;
 }
+
+/** A client's address as it is written everywhere: an IPv4 address without the prefix that an IPv6 socket gives it. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return "unknown";
+  return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+}

@@ -13,13 +13,13 @@ import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import type { Schema } from "../storage/schema.ts";
-import { StoreConflict, type Store } from "../storage/store.ts";
+import { StoreConflict, type Store, type Write } from "../storage/store.ts";
 import { makeApiToken } from "./api-token.ts";
 import type { AccountKind } from "./caller.ts";
 
 const CACHE_ENTRIES = 10_000;
 const BINDINGS_MAX = 100;
-export const TOKENS_MAX = 1000;
+const TOKENS_MAX = 1000;
 
 interface AccountRecord {
   readonly name: string;
@@ -136,15 +136,13 @@ export class Accounts {
     commit: CommitChange,
   ): Promise<{ readonly plainToken: string; readonly token: ApiToken }> {
     const account = await this.byName(name);
-    const tokens = await this.#store.select({
-      from: "tokens",
-      where: { account_id: account.id },
-      limit: TOKENS_MAX,
-    });
-    if (tokens.length >= TOKENS_MAX) throw new KeysteadError("limit_reached");
+    const now = Date.now();
+    const rows = await this.#store.select({ from: "tokens", where: { account_id: account.id } });
+    // Those that have expired make room.
+    const expired = rows.filter((row) => Date.parse(row.expires_at) <= now);
+    if (rows.length - expired.length >= TOKENS_MAX) throw new KeysteadError("limit_reached");
     const plainToken = makeApiToken();
     const hash = sha256(plainToken);
-    const now = Date.now();
     const record: TokenRecord = {
       accountId: account.id,
       hash: hash.toString("hex"),
@@ -162,7 +160,11 @@ export class Accounts {
       expires_at: record.expiresAt,
       sealed: this.#barrier.sealJson(tokenPlace(id, 1), record),
     };
-    await commit([{ insert: "tokens", row }], { resource: `account:${name}`, details: { token: id } });
+    const cleared = expired.map((old): Write => ({ delete: "tokens", where: { id: old.id }, expect: "any" }));
+    await commit([...cleared, { insert: "tokens", row }], {
+      resource: `account:${name}`,
+      details: { token: id },
+    });
     return { plainToken, token: openedToken(id, record) };
   }
 

@@ -130,7 +130,7 @@ export class JwtRevocations {
             set: { revision, sealed },
           } as const);
     try {
-      await commit([write], { resource: "jwt", details: { issued_before: next.issuedBefore } });
+      await commit([write], { resource: `jwt:${subject}`, details: { issued_before: next.issuedBefore } });
     } catch (error) {
       throw error instanceof StoreConflict ? new KeysteadError("conflict") : error;
     } finally {

@@ -150,7 +150,7 @@ export const jwtRevoke: GlobalOperation<
   id: "jwt.revoke",
   scope: "kms:manage_accounts",
   inProject: false,
-  resource: () => ({ kind: "jwt", name: "" }),
+  resource: ({ subject }) => ({ kind: "jwt", name: subject }),
   async run(context, { subject, issuedBefore }) {
     await context.services.jwtRevocations.revoke(subject, issuedBefore, context.commit);
     return undefined;

@@ -91,6 +91,15 @@ describe("audit entries", () => {
     );
   });
 
+  test("of key export on an address that does not serve it are CRITICAL as well", async () => {
+    await using service = await startServer();
+    const exporter = await service.token("exporter", { kind: "service" });
+    const answer = await service.request("GET", "/v1/export/dek", undefined, { token: exporter });
+    assert.equal(answer.json["code"], "route_not_found");
+    const entry = service.auditEntries().find((candidate) => candidate["action"] === "key.export");
+    assert.deepEqual([entry?.["severity"], entry?.["decision"]], ["CRITICAL", "deny"]);
+  });
+
   test("of an anonymous flood are few: one at once, the rest of a second in one summary", async () => {
     await using service = await startServer();
     const answers = await Promise.all(Array.from({ length: 300 }, () => service.request("GET", "/v1/keys")));

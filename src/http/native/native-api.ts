@@ -97,7 +97,6 @@ function handler(
 
   async function serve(request: WireRequest, requestId: string): Promise<WireResponse> {
     admission.admitAddress(request);
-    if (hidden && !request.internal) throw new KeysteadError("route_not_found");
     let caller: Caller;
     try {
       const identified = admission.identify(request);
@@ -124,6 +123,8 @@ function handler(
       requestId,
       address: request.address,
       parse() {
+        // Told after the caller is known, so that a try from outside is recorded like any other refusal.
+        if (hidden && !request.internal) throw new KeysteadError("route_not_found");
         if (unreadable !== undefined) throw unreadable;
         input = parseInput(request, bytes);
         return input;
