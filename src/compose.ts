@@ -149,7 +149,8 @@ async function openAudit(
       nullSink,
     );
   } catch (error) {
-    if (error instanceof StartRefused || path === undefined) throw error;
+    // Of what can fail here only files have an errno: a database that does not answer must not be blamed on the log.
+    if (path === undefined || !(error instanceof Error) || !("errno" in error)) throw error;
     throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be opened for writing at ${path}`);
   }
 }

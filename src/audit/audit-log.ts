@@ -3,8 +3,9 @@
  * while a write is under way, goes out as one write. A flush to disk runs beside later writes and serves all that were
  * written before it began.
  * Invariant: `append` resolves only when the entry's line is written (and durable, where asked); sequence numbers have
- * no gaps. When the log cannot be written, whatever waits is refused, nothing new is taken until a try succeeds, and
- * entries of committed changes are kept and written first.
+ * no gaps. When the log cannot be written, whatever waits is refused, nothing new is taken until a real entry could be
+ * written and flushed, and entries of committed changes are kept and written with it. The sink is written to and opened
+ * anew by one call at a time: the run loop's while the log is available, the retry's while it is not.
  */
 import { KeysteadError } from "../errors.ts";
 import { FlushFailed, type AuditSink } from "./audit-sink.ts";
@@ -29,6 +30,10 @@ export interface AuditLogOptions {
   readonly onFatal: (error: Error) => void;
   /** The log became unwritable, or writable again. */
   readonly onState: (available: boolean, cause?: unknown) => void;
+  /** The entry that ends an outage: written before the `kept` entries of committed changes. */
+  readonly resumeEntry: (kept: number) => AuditEntry;
+  /** Entries of committed changes whose `append` was refused are on the disk now. */
+  readonly onKeptWritten: (ids: readonly string[]) => void;
 }
 
 export class AuditLog {
@@ -40,6 +45,7 @@ export class AuditLog {
   #running = false;
   #syncing = false;
   #awaitingSync: Batch[] = [];
+  #retrying = false;
   #reopenAsked = false;
   #available = true;
   #closed = false;
@@ -99,7 +105,7 @@ export class AuditLog {
   /** Writes what waits, flushes it, and closes. */
   async close(): Promise<void> {
     clearInterval(this.#watch);
-    while (this.#open !== undefined || this.#running || this.#syncing) {
+    while (this.#open !== undefined || this.#running || this.#syncing || this.#retrying) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     this.#closed = true;
@@ -130,7 +136,8 @@ export class AuditLog {
   async #run(): Promise<void> {
     try {
       for (;;) {
-        if (this.#reopenAsked) {
+        // While the log is not available, the retry sees to it: it may be about to write.
+        if (this.#reopenAsked && this.#available) {
           this.#reopenAsked = false;
           await this.#options.sink.reopen();
         }
@@ -206,27 +213,45 @@ export class AuditLog {
     setTimeout(() => void this.#retry(), RETRY_MS).unref();
   }
 
-  /** Writes the kept entries of committed changes; when the disk takes them, the log is open again. */
+  /**
+   * Writes that the log goes on, and the kept entries of committed changes; when the disk has them, the log is open
+   * again. There is always something to write: a full disk takes nothing as gladly as an empty one does.
+   */
   async #retry(): Promise<void> {
     if (this.#closed) return;
+    this.#retrying = true;
     try {
-      if (await this.#options.sink.wasMoved()) await this.#options.sink.reopen();
-      const kept = [...this.#kept];
-      await this.#options.sink.write(
-        kept.map((entry, i) => canonicalLine(entry, this.#written + i + 1)).join(""),
-      );
-      this.#written += kept.length;
-      this.#sequence = this.#written;
-      for (const entry of kept) this.#kept.delete(entry);
-      await this.#options.sink.sync();
-      if (this.#kept.size > 0) throw new Error("more entries came in meanwhile");
+      if (this.#reopenAsked || (await this.#options.sink.wasMoved())) {
+        this.#reopenAsked = false;
+        await this.#options.sink.reopen();
+      }
+      await this.#writeKept([this.#options.resumeEntry(this.#kept.size)]);
+      // Changes that were being committed when the log failed may have come in meanwhile.
+      while (this.#kept.size > 0) await this.#writeKept([]);
     } catch (error) {
       if (error instanceof FlushFailed) this.#fail(error);
       else this.#retryLater();
       return;
+    } finally {
+      this.#retrying = false;
     }
     this.#available = true;
     this.#options.onState(true);
+    // For a SIGHUP that came during the try.
+    this.#start();
+  }
+
+  async #writeKept(before: readonly AuditEntry[]): Promise<void> {
+    const kept = [...this.#kept];
+    const entries = [...before, ...kept];
+    await this.#options.sink.write(
+      entries.map((entry, i) => canonicalLine(entry, this.#written + i + 1)).join(""),
+    );
+    this.#written += entries.length;
+    this.#sequence = this.#written;
+    for (const entry of kept) this.#kept.delete(entry);
+    await this.#options.sink.sync();
+    if (kept.length > 0) this.#options.onKeptWritten(kept.map(({ id }) => id));
   }
 
   async #watchPath(): Promise<void> {

@@ -3,7 +3,9 @@
  * Writes go straight into the page cache: 10 µs for the lines of a turn, against 150 µs of CPU through the thread pool. When
  * the kernel makes one wait, those of the next seconds take the pool, so that a slow disk does not stop the event loop.
  * Invariant: after a failed or partial write the file is cut back to the last whole batch before anything else is
- * written; a failed flush to disk is reported as FlushFailed and never tried again.
+ * written; a failed flush to disk is reported as FlushFailed and never tried again. Flushing, opening anew and closing
+ * run one after the other, and a file is left behind only when the disk has all of it: so a flush of the new file
+ * stands for what went into the old one as well.
  */
 import { Buffer } from "node:buffer";
 import { close, fdatasync, fstat, ftruncate, open, stat, write, writeSync } from "node:fs";
@@ -24,7 +26,7 @@ const SLOW_WRITE_MS = 5;
 const SLOW_PERIOD_MS = 5000;
 
 export interface AuditSink {
-  /** Appends all of the text, or throws with nothing of it left behind. */
+  /** Appends all of the text, or throws with nothing of it left behind. Never called beside itself or `reopen`. */
   write(text: string): Promise<void>;
   /** Makes everything written so far durable. Throws FlushFailed. */
   sync(): Promise<void>;
@@ -65,6 +67,10 @@ class FileSink implements AuditSink {
   #size = 0;
   #torn = false;
   #slowUntil = 0;
+  /** The last of what runs one after the other; never rejects. */
+  #tail: Promise<unknown> = Promise.resolve();
+  /** Kept, because a second try would succeed without the disk having anything. */
+  #flushFailed: FlushFailed | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -86,44 +92,76 @@ class FileSink implements AuditSink {
     this.#size += bytes.length;
   }
 
-  async sync(): Promise<void> {
-    if (this.#fd === undefined) return;
-    try {
-      await fs.fdatasync(this.#fd);
-    } catch (cause) {
-      throw new FlushFailed(cause);
-    }
+  sync(): Promise<void> {
+    return this.#serially(() => this.#flush());
   }
 
-  async reopen(): Promise<void> {
-    const next = await fs.open(this.#path, "a", 0o600);
-    const { size } = await fs.fstat(next);
-    const before = this.#fd;
-    if (before !== undefined) {
-      await this.sync();
-      await fs.close(before);
-    }
-    this.#fd = next;
-    this.#size = size;
-    this.#torn = false;
+  reopen(): Promise<void> {
+    return this.#serially(() => this.#reopen());
   }
 
   async wasMoved(): Promise<boolean> {
-    if (this.#fd === undefined) return true;
-    const here = await fs.fstat(this.#fd);
+    const fd = this.#fd;
+    if (fd === undefined) return true;
+    const here = await fs.fstat(fd);
     try {
       const there = await fs.stat(this.#path);
+      // Opened anew meanwhile: what was asked of the old file says nothing about this one.
+      if (this.#fd !== fd) return false;
       return there.ino !== here.ino || there.dev !== here.dev;
     } catch {
       return true;
     }
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#serially(async () => {
+      const fd = this.#fd;
+      if (fd === undefined) return;
+      try {
+        await this.#flush();
+      } finally {
+        this.#fd = undefined;
+        await fs.close(fd);
+      }
+    });
+  }
+
+  /** A descriptor must not be closed, and perhaps given to another file, while another call still uses it. */
+  #serially(work: () => Promise<void>): Promise<void> {
+    const result = this.#tail.then(work);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#flushFailed !== undefined) throw this.#flushFailed;
     if (this.#fd === undefined) return;
-    await this.sync();
-    await fs.close(this.#fd);
-    this.#fd = undefined;
+    try {
+      await fs.fdatasync(this.#fd);
+    } catch (cause) {
+      this.#flushFailed = new FlushFailed(cause);
+      throw this.#flushFailed;
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    const next = await fs.open(this.#path, "a", 0o600);
+    let size: number;
+    try {
+      ({ size } = await fs.fstat(next));
+      // Nobody comes back to the old file, so it must be whole and on the disk before it is left.
+      if (this.#torn && this.#fd !== undefined) await this.#repair(this.#fd);
+      await this.#flush();
+    } catch (error) {
+      await fs.close(next);
+      throw error;
+    }
+    const before = this.#fd;
+    this.#fd = next;
+    this.#size = size;
+    // The disk has it all: what closing could still report changes nothing.
+    if (before !== undefined) await fs.close(before).catch(() => undefined);
   }
 
   #writeOnce(fd: number, bytes: Buffer, offset: number): number | Promise<number> {

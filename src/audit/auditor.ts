@@ -3,13 +3,15 @@
  * A change's entry is written into the outbox in the change's own transaction, then appended to the log and flushed;
  * the outbox row goes with the next change, or after a second.
  * Invariant: no change without its entry and no entry without its change, killed at any point: `recover` appends, before
- * anything is served, what a crash left in the outbox only.
+ * anything is served, what a crash left in the outbox only. A row leaves the outbox only when the disk has its entry.
  */
+import { KeysteadError } from "../errors.ts";
+import type { Schema } from "../storage/schema.ts";
 import type { Store, Write } from "../storage/store.ts";
 import { AuditLog } from "./audit-log.ts";
 import { openFileSink, type AuditSink } from "./audit-sink.ts";
 import type { AuditEntry, AuditFacts } from "./entry.ts";
-import { cutTornLine, entriesBackward } from "./log-tail.ts";
+import { cutTornLine, entriesBackward, flushFile } from "./log-tail.ts";
 
 const CLEAN_MS = 1000;
 
@@ -32,26 +34,35 @@ export interface AuditorOptions {
 export async function openAuditor(options: AuditorOptions, nullSink: AuditSink): Promise<Auditor> {
   const { store, node, path } = options;
   const cutBytes = path === undefined ? 0 : cutTornLine(path);
-  const left = await store.select({ from: "outbox", where: { node } });
+  // A database of one process alone has no other node: rows of another name are this node's, from before it was renamed.
+  const left = await store.select({ from: "outbox", ...(store.exclusive ? {} : { where: { node } }) });
   const [stored] = await store.select({ from: "audit_heads", where: { node } });
-  const found = path === undefined ? { head: 0, ids: new Set<string>() } : readTail(path, node, left);
+  const found = path === undefined ? nothingFound : readTail(path, node, left);
   const sink = options.sink ?? (path === undefined ? nullSink : await openFileSink(path));
-  const head = Math.max(found.head, stored?.sequence ?? 0);
-  const log = new AuditLog({ sink, head, onFatal: options.onFatal, onState: options.onState });
-  const auditor = new Auditor(options, log);
-  const missing = left.filter(({ id }) => !found.ids.has(id));
-  await Promise.all(missing.map(({ entry }) => log.append(JSON.parse(entry) as AuditEntry, true)));
-  if (cutBytes > 0 || missing.length > 0) {
-    await auditor.record(
-      {
-        ...serviceFacts("audit.recover"),
-        details: { entries_appended: missing.length, torn_bytes_cut: cutBytes },
-      },
-      true,
-    );
+  const auditor = new Auditor(options, sink, Math.max(found.head, stored?.sequence ?? 0));
+  try {
+    const missing = left.filter(({ id }) => !found.ids.has(id));
+    await Promise.all(missing.map(({ entry }) => auditor.log.append(entryOfNode(entry, node), true)));
+    if (cutBytes > 0 || left.length > 0) {
+      // A line that was found may be in the page cache only: this entry's flush makes it durable, a renamed file's own
+      // flush those that stand there.
+      for (const file of found.files) if (file !== path) flushFile(file);
+      const details = { entries_appended: missing.length, torn_bytes_cut: cutBytes };
+      await auditor.record({ ...serviceFacts("audit.recover"), details }, true);
+      await auditor.clean(left.map(({ id }) => id));
+    }
+  } catch (error) {
+    // The caller has no auditor to close, and a log left open would try again by itself.
+    await auditor.close().catch(() => undefined);
+    throw error;
   }
-  if (left.length > 0) await auditor.clean(left.map(({ id }) => id));
   return auditor;
+}
+
+/** An outbox row's entry for the sequence of `node`, which may have had another name when it was made. */
+function entryOfNode(text: string, node: string): AuditEntry {
+  const entry = JSON.parse(text) as AuditEntry;
+  return entry.node === node ? entry : { ...entry, node, details: { ...entry.details, node: entry.node } };
 }
 
 /** The facts of something that the service does by itself. */
@@ -80,9 +91,19 @@ export class Auditor {
   #appended: string[] = [];
   #cleanTimer: NodeJS.Timeout | undefined;
 
-  constructor(options: AuditorOptions, log: AuditLog) {
+  /** @param head the sequence number of the last entry in the log */
+  constructor(options: AuditorOptions, sink: AuditSink, head: number) {
     this.#options = options;
-    this.log = log;
+    this.log = new AuditLog({
+      sink,
+      head,
+      onFatal: options.onFatal,
+      onState: options.onState,
+      resumeEntry: (kept) => this.#entry({ ...serviceFacts("audit.resume"), details: { kept } }),
+      onKeptWritten: (ids) => {
+        this.#cleanSoon(ids);
+      },
+    });
   }
 
   get available(): boolean {
@@ -101,8 +122,11 @@ export class Auditor {
    * Commits a change together with its entry, then writes the entry and flushes it.
    * @param onCommitted called when the change is durable, before its entry is in the log
    * @throws StoreConflict where the change does not apply: then nothing happened and nothing is recorded
+   * @throws KeysteadError `audit_unavailable`; where `onCommitted` was called, the change holds and its entry follows
    */
   async commitChange(facts: AuditFacts, writes: readonly Write[], onCommitted?: () => void): Promise<void> {
+    // Who is told that nothing is served must not find it done.
+    if (!this.log.available) throw new KeysteadError("audit_unavailable");
     const entry = this.#entry(facts);
     const { store, node } = this.#options;
     const cleaned = this.#appended;
@@ -117,12 +141,7 @@ export class Auditor {
     onCommitted?.();
     await this.log.append(entry, true, true);
     this.#appended.push(entry.id);
-    this.#cleanTimer ??= setTimeout(() => {
-      this.#cleanTimer = undefined;
-      const ids = this.#appended;
-      this.#appended = [];
-      void this.clean(ids);
-    }, CLEAN_MS);
+    this.#cleanTimer ??= setTimeout(this.#cleanNow, CLEAN_MS);
   }
 
   /** Removes outbox rows whose entries are durable in the log. A failure is harmless: the next start sees to them. */
@@ -137,11 +156,27 @@ export class Auditor {
 
   /** Writes everything that waits and closes the log. */
   async close(): Promise<void> {
-    clearTimeout(this.#cleanTimer);
+    try {
+      await this.log.close();
+    } finally {
+      // Only now: what the log wrote last may go from the outbox as well.
+      clearTimeout(this.#cleanTimer);
+      const ids = this.#appended;
+      this.#appended = [];
+      await this.clean(ids);
+    }
+  }
+
+  readonly #cleanNow = (): void => {
+    this.#cleanTimer = undefined;
     const ids = this.#appended;
     this.#appended = [];
-    await this.clean(ids);
-    await this.log.close();
+    void this.clean(ids);
+  };
+
+  #cleanSoon(ids: readonly string[]): void {
+    for (const id of ids) this.#appended.push(id);
+    this.#cleanTimer ??= setTimeout(this.#cleanNow, CLEAN_MS);
   }
 
   #entry(facts: AuditFacts): AuditEntry {
@@ -164,20 +199,36 @@ export class Auditor {
   }
 }
 
-/** The last sequence number, and the ids of all entries that are younger than the oldest change left in the outbox. */
-function readTail(
-  path: string,
-  node: string,
-  left: readonly { readonly after_sequence: number }[],
-): { head: number; ids: Set<string> } {
+/** What the log says at a start. */
+interface Found {
+  /** The node's last sequence number. */
+  readonly head: number;
+  /** Which of the entries left in the outbox it holds. */
+  readonly ids: ReadonlySet<string>;
+  /** The files that hold them. */
+  readonly files: ReadonlySet<string>;
+}
+
+const nothingFound: Found = { head: 0, ids: new Set(), files: new Set() };
+
+/** Reads back to the node's last entry, and as far as the entries of changes left in the outbox can stand. */
+function readTail(path: string, node: string, left: readonly Schema["outbox"][]): Found {
+  const wanted = new Set(left.map(({ id }) => id));
   const ids = new Set<string>();
+  const files = new Set<string>();
   let head = 0;
-  const stopAt = left.length === 0 ? Infinity : Math.min(...left.map((row) => row.after_sequence));
-  for (const entry of entriesBackward(path)) {
-    if (entry.node !== node) continue;
-    head = Math.max(head, entry.sequence);
-    if (entry.sequence <= stopAt) break;
-    ids.add(entry.id);
+  // For each name that the node had: at which of its sequence numbers nothing older is of interest.
+  const stopAt = new Map([[node, Infinity]]);
+  for (const row of left)
+    stopAt.set(row.node, Math.min(stopAt.get(row.node) ?? Infinity, row.after_sequence));
+  for (const { entry, file } of entriesBackward(path)) {
+    if (entry.node === node) head = Math.max(head, entry.sequence);
+    if (wanted.has(entry.id)) {
+      ids.add(entry.id);
+      files.add(file);
+    }
+    if (entry.sequence <= (stopAt.get(entry.node) ?? -Infinity)) stopAt.delete(entry.node);
+    if (stopAt.size === 0) break;
   }
-  return { head, ids };
+  return { head, ids, files };
 }

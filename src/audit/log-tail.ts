@@ -1,12 +1,14 @@
 /**
  * Reads an audit log from its end: what the last start left behind.
  * Looks through the log and through its renamed predecessors (`<log>.1`, `<log>-20260101`, …; not compressed ones),
- * newest first. Invariant: reading changes nothing but a torn last line, which no answer ever waited for: it is cut off.
+ * newest first. Invariant: nothing here changes what the files say but for a torn last line, which no answer ever waited
+ * for: it is cut off.
  */
 import { Buffer } from "node:buffer";
 import {
   closeSync,
   existsSync,
+  fdatasyncSync,
   fstatSync,
   ftruncateSync,
   openSync,
@@ -45,12 +47,27 @@ export function cutTornLine(path: string): number {
   }
 }
 
+/** Makes durable what stands in a file that another process wrote. */
+export function flushFile(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export interface FoundEntry {
+  readonly entry: AuditEntry & { readonly sequence: number };
+  readonly file: string;
+}
+
 /** The entries of a log and its predecessors, newest first. */
-export function* entriesBackward(path: string): Generator<AuditEntry & { readonly sequence: number }> {
+export function* entriesBackward(path: string): Generator<FoundEntry> {
   for (const file of [path, ...predecessors(path)]) {
     for (const line of linesBackward(file)) {
       const entry = parseLine(line);
-      if (entry !== undefined) yield entry;
+      if (entry !== undefined) yield { entry, file };
     }
   }
 }

@@ -19,19 +19,23 @@ interface Opened {
   readonly sink: FakeSink;
   readonly fatal: Error[];
   readonly states: boolean[];
+  readonly keptWritten: string[];
 }
 
 function open(head = 0): Opened {
   const sink = new FakeSink();
   const fatal: Error[] = [];
   const states: boolean[] = [];
+  const keptWritten: string[] = [];
   const log = new AuditLog({
     sink,
     head,
     onFatal: (error) => fatal.push(error),
     onState: (available) => states.push(available),
+    resumeEntry: (kept) => ({ ...entry(), action: "audit.resume", details: { kept } }),
+    onKeptWritten: (written) => keptWritten.push(...written),
   });
-  return { log, sink, fatal, states };
+  return { log, sink, fatal, states, keptWritten };
 }
 
 describe("the audit log", () => {
@@ -78,13 +82,72 @@ describe("the audit log", () => {
     sink.failing = false;
     await until(() => log.available);
     await log.append(entry(), false);
-    assert.deepEqual(sink.sequences, [1, 2]);
+    assert.deepEqual(sink.sequences, [1, 2, 3], "the second says that it goes on");
     assert.deepEqual(states, [false, true]);
     await log.close();
   });
 
-  test("keeps the entries of committed changes until the disk takes them, and writes them first", async () => {
+  test("stays unavailable while the disk takes no real line, however gladly it takes none", async () => {
+    const { log, sink, states } = open();
+    sink.failing = true;
+    await assert.rejects(log.append(entry(), false), { code: "audit_unavailable" });
+    await wait(1200);
+    assert.deepEqual(states, [false]);
+    sink.failing = false;
+    await until(() => log.available);
+    assert.deepEqual(states, [false, true]);
+    assert.match(sink.text, /^{"action":"audit.resume",.*"details":{"kept":0},/);
+    await log.close();
+  });
+
+  test("leaves a SIGHUP that comes while it cannot be written to the next try", async () => {
     const { log, sink } = open();
+    sink.failing = true;
+    await assert.rejects(log.append(entry(), false), { code: "audit_unavailable" });
+    log.reopen();
+    await wait(50);
+    assert.equal(sink.reopens, 0, "nothing else touches the sink beside the try");
+    sink.failing = false;
+    await until(() => log.available);
+    await log.append(entry(), false);
+    assert.equal(sink.reopens, 1);
+    await log.close();
+  });
+
+  test("does not forget a SIGHUP that comes during the try", async () => {
+    const { log, sink } = open();
+    sink.failing = true;
+    await assert.rejects(log.append(entry(), false), { code: "audit_unavailable" });
+    sink.failing = false;
+    sink.hold();
+    await wait(700);
+    log.reopen();
+    await wait(20);
+    assert.equal(sink.reopens, 0);
+    sink.release();
+    await until(() => sink.reopens === 1);
+    await log.close();
+  });
+
+  test("closes only after a try that is under way", async () => {
+    const { log, sink } = open();
+    sink.failing = true;
+    const committed = entry();
+    await assert.rejects(log.append(committed, true, true), { code: "audit_unavailable" });
+    sink.failing = false;
+    sink.hold();
+    await wait(700);
+    const closed = log.close();
+    await wait(50);
+    assert.equal(sink.closed, false);
+    sink.release();
+    await closed;
+    assert.ok(sink.text.includes(committed.id));
+    assert.equal(sink.syncs, 1);
+  });
+
+  test("keeps the entries of committed changes until the disk takes them, and writes them first", async () => {
+    const { log, sink, keptWritten } = open();
     sink.failing = true;
     const committed = [entry(), entry()];
     await assert.rejects(log.append(committed[0]!, true, true), { code: "audit_unavailable" });
@@ -96,11 +159,12 @@ describe("the audit log", () => {
       .trim()
       .split("\n")
       .map((line) => (JSON.parse(line) as AuditEntry).id);
-    assert.deepEqual(
-      lines.slice(0, 2),
-      committed.map(({ id }) => id),
-    );
-    assert.deepEqual(sink.sequences, [1, 2, 3]);
+    const kept = committed.map(({ id }) => id);
+    assert.deepEqual(lines.slice(1, 3), kept);
+    assert.match(sink.text, /^{"action":"audit.resume",.*"details":{"kept":2},/);
+    assert.deepEqual(sink.sequences, [1, 2, 3, 4]);
+    assert.deepEqual(keptWritten, kept);
+    assert.equal(sink.syncs, 1, "and says so when the disk has them");
     await log.close();
   });
 
@@ -179,6 +243,10 @@ describe("the service while its audit log cannot be written", () => {
     assert.ok(sink.text.includes('"key.decrypt"'));
   });
 });
+
+async function wait(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 20_000;

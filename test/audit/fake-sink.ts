@@ -1,10 +1,12 @@
-/** An audit sink in memory whose disk fails, or waits, when a test says so. */
+/** An audit sink in memory whose disk fails, or waits, when a test says so. Like a full disk it still takes no bytes. */
 import { FlushFailed, type AuditSink } from "../../src/audit/audit-sink.ts";
 
 export class FakeSink implements AuditSink {
   text = "";
   writes = 0;
   syncs = 0;
+  reopens = 0;
+  closed = false;
   failing = false;
   flushFailing = false;
   #gate: PromiseWithResolvers<void> | undefined;
@@ -28,7 +30,8 @@ export class FakeSink implements AuditSink {
 
   async write(text: string): Promise<void> {
     await this.#gate?.promise;
-    if (this.failing) throw new Error("no space left on device");
+    if (this.closed) throw new Error("written to after it was closed");
+    if (this.failing && text !== "") throw new Error("no space left on device");
     this.writes++;
     this.text += text;
   }
@@ -39,6 +42,7 @@ export class FakeSink implements AuditSink {
   }
 
   async reopen(): Promise<void> {
+    this.reopens++;
     return Promise.resolve();
   }
 
@@ -47,6 +51,7 @@ export class FakeSink implements AuditSink {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     return Promise.resolve();
   }
 }
