@@ -23,6 +23,7 @@ import { DEFAULT_PROJECT, Projects } from "./identity/projects.ts";
 import { KeyStore } from "./keyring/key-store.ts";
 import { Keyring } from "./keyring/keyring.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
+import { SealedCursors } from "./seal/cursors.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Secrets } from "./secrets/secrets.ts";
 import type { Services } from "./service/operation.ts";
@@ -183,6 +184,7 @@ function createServices(store: Store, barrier: Barrier, auditor: Auditor, option
     accounts: new Accounts(store, barrier),
     jwtRevocations: new JwtRevocations(store, barrier),
     auditor,
+    cursors: new SealedCursors(barrier),
   };
 }
 

@@ -15,6 +15,7 @@ export const errorRegistry = {
   invalid_encoding: { status: 400, title: "A field is not in its canonical encoding" },
   invalid_header: { status: 400, title: "A header is not valid" },
   payload_too_large: { status: 413, title: "The request is larger than this operation takes" },
+  body_incomplete: { status: 400, title: "The request ended before all of it was there" },
   too_deep: { status: 400, title: "The body is nested too deeply" },
   unsupported_media_type: { status: 415, title: "The body must be application/json" },
   route_not_found: { status: 404, title: "There is nothing at this path" },

@@ -86,7 +86,7 @@ async function init(
 
 /** True for a data path without accounts, and for one whose only account is what a killed init left. */
 async function isWithoutAdmin({ services: { accounts } }: Keystead): Promise<boolean> {
-  const found = await accounts.list("", 2);
+  const { items: found } = await accounts.list("", 2);
   const [only] = found;
   return only === undefined || (found.length === 1 && isUnfinished(only) && (await hasNoToken()));
 

@@ -12,7 +12,7 @@ import type { Authenticator } from "../identity/authenticate.ts";
 import { anonymousCaller, type Caller } from "../identity/caller.ts";
 import { assertLocalClient } from "./dev-guard.ts";
 import { RateLimiter } from "./rate-limiter.ts";
-import type { WireRequest } from "./wire.ts";
+import { UNKNOWN_ADDRESS, type WireRequest } from "./wire.ts";
 
 /** Failed authentications of one address that are answered as such in a second; more are told to wait. */
 const FAILURES_PER_SECOND = 20;
@@ -68,9 +68,10 @@ export class Admission {
 
   /** The checks that need no credentials. Throws. */
   admitAddress(request: WireRequest): void {
-    if (this.#stopping) throw new KeysteadError("stopping");
-    if (!this.#options.auditor.available) throw new KeysteadError("audit_unavailable");
+    this.#assertServing();
     this.admitLocal(request);
+    // A client that is gone already reads no answer, and its entry could not say where it was.
+    if (request.address === UNKNOWN_ADDRESS) throw new KeysteadError("body_incomplete");
     if (this.#addresses?.take(request.address) === false) throw new KeysteadError("rate_limited");
   }
 
@@ -86,6 +87,12 @@ export class Admission {
     return caller instanceof Promise
       ? caller.then((known) => this.#withinRate(known))
       : this.#withinRate(caller);
+  }
+
+  /** Looks at service and credentials once more, after something took long; not counted as another request. */
+  async identifyAgain(request: WireRequest): Promise<Caller> {
+    this.#assertServing();
+    return this.#options.authenticator.authenticate(request.header("authorization"));
   }
 
   /** Records that somebody unknown was refused, and throws what to answer. */
@@ -166,6 +173,11 @@ export class Admission {
       }, SUMMARY_MS);
     }
     summary.more++;
+  }
+
+  #assertServing(): void {
+    if (this.#stopping) throw new KeysteadError("stopping");
+    if (!this.#options.auditor.available) throw new KeysteadError("audit_unavailable");
   }
 
   #withinRate(caller: Caller): Caller {

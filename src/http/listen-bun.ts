@@ -85,19 +85,16 @@ class BunRequest implements WireRequest {
   readonly method: string;
   readonly internal: boolean;
   readonly params: Readonly<Record<string, string>>;
+  readonly address: string;
   readonly #request: Request;
-  readonly #server: BunServer;
 
   constructor(request: ParameterRequest, server: BunServer, internal: boolean) {
     this.method = request.method;
     this.internal = internal;
     this.params = request.params ?? {};
+    // Taken at once: of a connection that is reset meanwhile it is no longer known.
+    this.address = plainAddress(server.requestIP(request)?.address);
     this.#request = request;
-    this.#server = server;
-  }
-
-  get address(): string {
-    return plainAddress(this.#server.requestIP(this.#request)?.address);
   }
 
   get queryText(): string {
@@ -122,7 +119,12 @@ class BunRequest implements WireRequest {
   async readBody(bytesMax: number): Promise<Uint8Array> {
     if (Number(this.#request.headers.get("content-length") ?? 0) > bytesMax)
       throw new KeysteadError("payload_too_large");
-    const bytes = Buffer.from(await this.#request.arrayBuffer());
+    let bytes: Buffer;
+    try {
+      bytes = Buffer.from(await this.#request.arrayBuffer());
+    } catch (cause) {
+      throw new KeysteadError("body_incomplete", { cause });
+    }
     if (bytes.length > bytesMax) throw new KeysteadError("payload_too_large");
     return bytes;
   }

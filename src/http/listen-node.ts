@@ -127,10 +127,14 @@ class NodeRequest implements WireRequest {
     if (Number(this.header("content-length") ?? 0) > limit) throw new KeysteadError("payload_too_large");
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for await (const chunk of this.#message as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > limit) throw new KeysteadError("payload_too_large");
-      chunks.push(chunk);
+    try {
+      for await (const chunk of this.#message as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (bytes > limit) throw new KeysteadError("payload_too_large");
+        chunks.push(chunk);
+      }
+    } catch (cause) {
+      throw cause instanceof KeysteadError ? cause : new KeysteadError("body_incomplete", { cause });
     }
     return Buffer.concat(chunks);
   }

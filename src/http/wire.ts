@@ -71,8 +71,11 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** Stands for the address of a client that is gone. */
+export const UNKNOWN_ADDRESS = "unknown";
+
 /** A client's address as it is written everywhere: an IPv4 address without the prefix that an IPv6 socket gives it. */
 export function plainAddress(address: string | undefined): string {
-  if (address === undefined) return "unknown";
+  if (address === undefined) return UNKNOWN_ADDRESS;
   return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
 }

@@ -13,6 +13,7 @@ import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import type { Schema } from "../storage/schema.ts";
+import { sliceOf, type Slice } from "../storage/slice.ts";
 import { StoreConflict, type Store, type Write } from "../storage/store.ts";
 import { makeApiToken } from "./api-token.ts";
 import type { AccountKind } from "./caller.ts";
@@ -86,10 +87,20 @@ export class Accounts {
     );
   }
 
-  /** One page of accounts in the order of their names. */
-  async list(afterName: string, limit: number): Promise<Account[]> {
-    const rows = await this.#store.select({ from: "accounts", orderBy: "name", after: afterName, limit });
-    return rows.map((row) => this.#openAccount(row));
+  /** A stretch of the accounts in the order of their names. */
+  async list(afterName: string, rows: number): Promise<Slice<Account>> {
+    const found = await this.#store.select({
+      from: "accounts",
+      orderBy: "name",
+      after: afterName,
+      limit: rows,
+    });
+    return sliceOf(
+      found,
+      rows,
+      () => true,
+      (row) => this.#openAccount(row),
+    );
   }
 
   /** Makes an account without any right. Throws `account_exists`. */
@@ -106,25 +117,27 @@ export class Accounts {
 
   /** Gives an account a role. The same binding twice is one. */
   async bind(name: string, binding: Omit<Binding, "id">, commit: CommitChange): Promise<Account> {
-    return this.#change(name, commit, "bind", (bindings) => {
+    return this.#change(name, commit, (bindings) => {
       const same = bindings.find(
         (other) =>
           other.role === binding.role &&
           other.project === binding.project &&
           other.pattern === binding.pattern,
       );
-      if (same !== undefined) return bindings;
+      if (same !== undefined) return { bindings, details: shown("bind", same) };
       if (bindings.length >= BINDINGS_MAX) throw new KeysteadError("limit_reached");
-      return [...bindings, { ...binding, id: randomId() }];
+      const added = { ...binding, id: randomId() };
+      return { bindings: [...bindings, added], details: shown("bind", added) };
     });
   }
 
   /** Takes a role from an account. Throws `binding_not_found`. */
   async unbind(name: string, bindingId: string, commit: CommitChange): Promise<Account> {
-    return this.#change(name, commit, "unbind", (bindings) => {
-      const rest = bindings.filter((binding) => binding.id !== bindingId);
-      if (rest.length === bindings.length) throw new KeysteadError("binding_not_found");
-      return rest;
+    return this.#change(name, commit, (bindings) => {
+      const removed = bindings.find((binding) => binding.id === bindingId);
+      if (removed === undefined) throw new KeysteadError("binding_not_found");
+      const rest = bindings.filter((binding) => binding !== removed);
+      return { bindings: rest, details: shown("unbind", removed) };
     });
   }
 
@@ -219,12 +232,15 @@ export class Accounts {
   async #change(
     name: string,
     commit: CommitChange,
-    what: string,
-    plan: (bindings: readonly Binding[]) => readonly Binding[],
+    plan: (bindings: readonly Binding[]) => {
+      bindings: readonly Binding[];
+      details: Readonly<Record<string, string>>;
+    },
   ): Promise<Account> {
     return this.#changes.run(name, async () => {
       const account = await this.byName(name);
-      const next: Account = { ...account, revision: account.revision + 1, bindings: plan(account.bindings) };
+      const { bindings, details } = plan(account.bindings);
+      const next: Account = { ...account, revision: account.revision + 1, bindings };
       const { revision, sealed } = this.#accountRow(next);
       try {
         await commit(
@@ -235,7 +251,7 @@ export class Accounts {
               set: { revision, sealed },
             },
           ],
-          { resource: `account:${name}`, details: { change: what } },
+          { resource: `account:${name}`, details },
         );
       } catch (error) {
         throw error instanceof StoreConflict ? new KeysteadError("conflict") : error;
@@ -268,6 +284,11 @@ export class Accounts {
       this.#barrier.openJson<TokenRecord>(tokenPlace(row.id, row.revision), row.sealed),
     );
   }
+}
+
+/** What the audit log says of a binding that came or went. */
+function shown(change: string, { id, role, project, pattern }: Binding): Record<string, string> {
+  return { change, binding: id, role, project, ...(pattern === undefined ? {} : { pattern }) };
 }
 
 function openedToken(id: string, record: TokenRecord): ApiToken {

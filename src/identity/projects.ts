@@ -8,6 +8,7 @@ import { KeysteadError } from "../errors.ts";
 import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import type { Schema } from "../storage/schema.ts";
+import { sliceOf, type Slice } from "../storage/slice.ts";
 import { StoreConflict, type Store } from "../storage/store.ts";
 
 export const DEFAULT_PROJECT = "default";
@@ -43,10 +44,21 @@ export class Projects {
     return this.#find({ id });
   }
 
-  /** One page of projects in the order of their names. */
-  async list(afterName: string, limit: number): Promise<Project[]> {
-    const rows = await this.#store.select({ from: "projects", orderBy: "name", after: afterName, limit });
-    return rows.map((row) => this.#open(row));
+  /** A stretch of the projects in the order of their names; `isVisible` is asked of their ids. */
+  async list(afterName: string, rows: number, isVisible: (id: string) => boolean): Promise<Slice<Project>> {
+    const found = await this.#store.select({
+      from: "projects",
+      orderBy: "name",
+      after: afterName,
+      limit: rows,
+    });
+    const visible = new Set(found.filter(({ id }) => isVisible(id)).map(({ name }) => name));
+    return sliceOf(
+      found,
+      rows,
+      (name) => visible.has(name),
+      (row) => this.#open(row),
+    );
   }
 
   /** Makes a project. Throws `project_exists`. */

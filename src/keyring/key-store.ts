@@ -8,6 +8,7 @@ import { decodeMaterial, encodeMaterial, type Material } from "../crypto/materia
 import { KeysteadError } from "../errors.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import type { Schema } from "../storage/schema.ts";
+import { sliceOf, type IsVisible, type Slice } from "../storage/slice.ts";
 import { StoreConflict, type Store, type Write } from "../storage/store.ts";
 import type { Key, KeyRecord, OpenedVersion } from "./key.ts";
 import { NonceCounter } from "./nonce-counter.ts";
@@ -33,16 +34,17 @@ export class KeyStore {
     return row === undefined ? undefined : this.#open(row);
   }
 
-  /** One page of a project's keys in the byte order of their names. */
-  async list(projectId: string, afterName: string, limit: number): Promise<Key[]> {
-    const rows = await this.#store.select({
+  /** A stretch of a project's keys in the byte order of their names. */
+  async list(projectId: string, afterName: string, rows: number, isVisible: IsVisible): Promise<Slice<Key>> {
+    const where = { project_id: projectId };
+    const found = await this.#store.select({
       from: "keys",
-      where: { project_id: projectId },
+      where,
       orderBy: "name",
       after: afterName,
-      limit,
+      limit: rows,
     });
-    return rows.map((row) => this.#open(row));
+    return sliceOf(found, rows, isVisible, (row) => this.#open(row));
   }
 
   /** The writes that make a new key with its first version. */

@@ -21,6 +21,9 @@ import {
 /** Bytes of the key version that stand before the nonce. */
 export const VERSION_BYTES = 4;
 
+/** Versions that a signature is tried against where it names none. */
+export const VERSIONS_TRIED_MAX = 16;
+
 export interface Encrypted {
   readonly version: number;
   readonly nonceBytes: number;
@@ -95,8 +98,8 @@ export async function sign(
 }
 
 /**
- * Whether any version of the key made the signature.
- * @param version asks one version only; without it the newest are tried first
+ * Whether a version of the key made the signature.
+ * @param version asks that version only; without it the newest VERSIONS_TRIED_MAX are tried, the latest first
  */
 export async function verify(
   keyring: Keyring,
@@ -106,8 +109,11 @@ export async function verify(
   version?: number,
 ): Promise<{ valid: boolean; version: number }> {
   assertPurpose(key, "verify");
-  const versions = version === undefined ? key.versions.map((record) => record.version).reverse() : [version];
-  for (const candidate of versions) {
+  const newest = key.versions.slice(-VERSIONS_TRIED_MAX).map((record) => record.version);
+  const versions = version === undefined ? newest.reverse() : [version];
+  for (const [tried, candidate] of versions.entries()) {
+    // Each try may take a millisecond: between two the event loop has its turn.
+    if (tried > 0) await new Promise((resolve) => setImmediate(resolve));
     const opened = await keyring.version(key, candidate);
     if (opened === undefined) throw new KeysteadError("key_version_not_found");
     const { signing } = signingVersion(opened);

@@ -10,6 +10,7 @@ import { KeysteadError } from "../errors.ts";
 import type { ChangeFacts, CommitChange } from "../audit/change.ts";
 import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import { SerialQueue } from "../serial-queue.ts";
+import type { IsVisible, Slice } from "../storage/slice.ts";
 import { StoreConflict } from "../storage/store.ts";
 import type { KeyStore } from "./key-store.ts";
 import { latestVersion, type Key, type OpenedVersion } from "./key.ts";
@@ -20,7 +21,7 @@ const CACHE_ENTRIES = 20_000;
 /** Tries of a change that keeps meeting changes of other processes. */
 const CONFLICT_TRIES = 8;
 
-const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const keyIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export interface KeySpec {
   readonly name: string;
@@ -61,15 +62,15 @@ export class Keyring {
     return this.keyCache.peek(cacheHandle(projectId, handle)) ?? this.#load(projectId, handle);
   }
 
-  /** One page of the project's keys in the byte order of their names. */
-  list(projectId: string, afterName: string, limit: number): Promise<Key[]> {
-    return this.#options.keys.list(projectId, afterName, limit);
+  /** A stretch of the project's keys in the byte order of their names. */
+  list(projectId: string, afterName: string, rows: number, isVisible: IsVisible): Promise<Slice<Key>> {
+    return this.#options.keys.list(projectId, afterName, rows, isVisible);
   }
 
   /** Makes a key with its first version. Throws `key_exists`, `invalid_name`, `invalid_key_material`. */
   async create(projectId: string, spec: KeySpec, commit: CommitChange): Promise<Key> {
     // A name in the form of an id could stand for two keys at once.
-    if (idPattern.test(spec.name))
+    if (isKeyId(spec.name))
       throw new KeysteadError("invalid_name", { detail: "a name may not look like an id" });
     const algorithm = algorithmOf(spec.type);
     const material =
@@ -190,10 +191,11 @@ export class Keyring {
   }
 
   async #load(projectId: string, handle: string): Promise<Key> {
-    const key = await this.keyCache.get(cacheHandle(projectId, handle), async () => {
-      const byId = idPattern.test(handle);
-      return this.#options.keys.find(projectId, byId ? { id: handle.toLowerCase() } : { name: handle });
-    });
+    // Only canonical handles are ever remembered: an id in capitals must not outlive a change to its key.
+    const id = isKeyId(handle) ? handle.toLowerCase() : undefined;
+    const key = await this.keyCache.get(cacheHandle(projectId, id ?? handle), () =>
+      this.#options.keys.find(projectId, id === undefined ? { name: handle } : { id }),
+    );
     if (key === undefined) throw new KeysteadError("key_not_found");
     return key;
   }
@@ -207,6 +209,11 @@ export class Keyring {
     this.keyCache.forget(cacheHandle(key.projectId, key.name));
     this.keyCache.forget(cacheHandle(key.projectId, key.id));
   }
+}
+
+/** Whether a handle has the form of an id; no name has. */
+export function isKeyId(handle: string): boolean {
+  return handle.length === 36 && keyIdPattern.test(handle);
 }
 
 function cacheHandle(projectId: string, handle: string): string {

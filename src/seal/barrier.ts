@@ -27,7 +27,8 @@ export interface RecordPlace {
     | "project"
     | "account"
     | "token"
-    | "jwt-revocation";
+    | "jwt-revocation"
+    | "cursor";
   readonly id: string;
   readonly revision: number;
   readonly field: string;

@@ -10,6 +10,7 @@ import { KeysteadError } from "../errors.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import type { Schema } from "../storage/schema.ts";
+import { sliceOf, type IsVisible, type Slice } from "../storage/slice.ts";
 import { StoreConflict, type Store } from "../storage/store.ts";
 
 const CONFLICT_TRIES = 8;
@@ -115,17 +116,22 @@ export class Secrets {
     return { name, version: wanted, createdAt: row.created_at, value };
   }
 
-  /** One page of a project's secrets, without their values, in the byte order of their names. */
-  async list(projectId: string, afterName: string, limit: number): Promise<Secret[]> {
+  /** A stretch of a project's secrets, without their values, in the byte order of their names. */
+  async list(
+    projectId: string,
+    afterName: string,
+    rows: number,
+    isVisible: IsVisible,
+  ): Promise<Slice<Secret>> {
     const where = { project_id: projectId };
-    const rows = await this.#store.select({
+    const found = await this.#store.select({
       from: "secrets",
       where,
       orderBy: "name",
       after: afterName,
-      limit,
+      limit: rows,
     });
-    return rows.map((row) => this.#open(row));
+    return sliceOf(found, rows, isVisible, (row) => this.#open(row));
   }
 
   /** Removes a secret and all its versions. Throws `secret_not_found`. */

@@ -54,12 +54,11 @@ export const projectList: GlobalOperation<PageInput, Page<Project>> = {
   scope: undefined,
   inProject: false,
   resource: () => undefined,
-  run: (context, input) =>
-    readPage(
-      input,
-      (after, limit) => context.services.projects.list(after, limit),
-      ({ id }) => decide(context.caller.bindings, "kms:read_projects", { project: id, name: undefined }),
-    ),
+  run({ services, caller }, input) {
+    const isVisible = (project: string): boolean =>
+      decide(caller.bindings, "kms:read_projects", { project, name: undefined });
+    return readPage(services.cursors, input, (after, rows) => services.projects.list(after, rows, isVisible));
+  },
 };
 
 export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind }, ShownAccount> = {
@@ -86,7 +85,8 @@ export const accountList: GlobalOperation<PageInput, Page<Account>> = {
   scope: "kms:manage_accounts",
   inProject: false,
   resource: () => undefined,
-  run: (context, input) => readPage(input, (after, limit) => context.services.accounts.list(after, limit)),
+  run: ({ services }, input) =>
+    readPage(services.cursors, input, (after, rows) => services.accounts.list(after, rows)),
 };
 
 export const accountBind: GlobalOperation<BindInput, ShownAccount> = {

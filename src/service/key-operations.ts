@@ -98,10 +98,10 @@ export const keyList: ProjectOperation<PageInput, Page<Key>> = {
   resource: () => undefined,
   run(context, input) {
     const { project, caller, services } = context;
-    return readPage(
-      input,
-      (after, limit) => services.keyring.list(project.id, after, limit),
-      ({ name }) => decide(caller.bindings, "kms:list_keys", { project: project.id, name }),
+    const isVisible = (name: string): boolean =>
+      decide(caller.bindings, "kms:list_keys", { project: project.id, name });
+    return readPage(services.cursors, input, (after, rows) =>
+      services.keyring.list(project.id, after, rows, isVisible),
     );
   },
 };

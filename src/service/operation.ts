@@ -12,6 +12,7 @@ import type { JwtRevocations } from "../identity/jwt.ts";
 import type { Project, Projects } from "../identity/projects.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Scope } from "../policy/roles.ts";
+import type { Cursors } from "./paging.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 
 /** The parts that operations work with. */
@@ -22,6 +23,7 @@ export interface Services {
   readonly accounts: Accounts;
   readonly jwtRevocations: JwtRevocations;
   readonly auditor: Auditor;
+  readonly cursors: Cursors;
 }
 
 /** What an operation is about, by kind and name. */

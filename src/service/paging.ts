@@ -1,14 +1,16 @@
 /**
  * Pages of lists: keyset paging by name.
- * Cursor: the last name of the page before, as base64url; it says nothing that the page did not.
- * Invariant: a page shows only what the caller may see, and no name twice however the list changes meanwhile.
+ * Invariant: a page shows only what the caller may see, and no name twice however the list changes meanwhile. One page costs
+ * at most SCANNED_MAX rows, however few of them the caller may see; it then ends early, with a cursor to go on from.
+ * A cursor is sealed: it holds the last name that was looked at, which may be one that the caller may not see.
  */
-import { Buffer } from "node:buffer";
-import { decodeBase64Url, decodeUtf8 } from "../bytes.ts";
 import { KeysteadError } from "../errors.ts";
+import type { Slice } from "../storage/slice.ts";
 
 export const PAGE_LIMIT_DEFAULT = 100;
 export const PAGE_LIMIT_MAX = 1000;
+const ROUND_ROWS = 500;
+const SCANNED_MAX = 5000;
 
 export interface PageInput {
   readonly limit: number | undefined;
@@ -21,40 +23,42 @@ export interface Page<T> {
   readonly nextCursor: string | undefined;
 }
 
+/** Makes and reads cursors. */
+export interface Cursors {
+  seal(name: string): string;
+  /** The name that a cursor holds; undefined for what `seal` did not make. */
+  open(cursor: string): string | undefined;
+}
+
 /**
  * Reads one page.
- * @param read gives up to `limit` items whose names come after `afterName`
- * @param isVisible leaves out what the caller may not see
+ * @param read gives the visible ones among up to `rows` rows whose names come after `afterName`
  */
 export async function readPage<T extends { readonly name: string }>(
+  cursors: Cursors,
   input: PageInput,
-  read: (afterName: string, limit: number) => Promise<T[]>,
-  isVisible: (item: T) => boolean = () => true,
+  read: (afterName: string, rows: number) => Promise<Slice<T>>,
 ): Promise<Page<T>> {
   const limit = input.limit ?? PAGE_LIMIT_DEFAULT;
-  let after = input.cursor === undefined ? "" : nameOf(input.cursor);
+  let after = input.cursor === undefined ? "" : openCursor(cursors, input.cursor);
   const items: T[] = [];
-  for (;;) {
-    const batch = await read(after, limit + 1);
-    for (const item of batch) {
-      if (!isVisible(item)) continue;
-      if (items.length === limit) return { items, nextCursor: cursorOf(items.at(-1)?.name ?? "") };
+  for (let scanned = 0, rows = limit + 1; ; rows = ROUND_ROWS) {
+    const slice = await read(after, rows);
+    for (const item of slice.items) {
+      if (items.length === limit) return { items, nextCursor: cursors.seal(items.at(-1)?.name ?? "") };
       items.push(item);
     }
-    const last = batch.at(-1);
-    if (last === undefined || batch.length <= limit) return { items, nextCursor: undefined };
-    after = last.name;
+    if (slice.lastName === undefined) return { items, nextCursor: undefined };
+    after = slice.lastName;
+    scanned += rows;
+    if (scanned > SCANNED_MAX) return { items, nextCursor: cursors.seal(after) };
   }
 }
 
-function cursorOf(name: string): string {
-  return Buffer.from(name, "utf8").toString("base64url");
-}
-
-function nameOf(cursor: string): string {
-  const bytes = decodeBase64Url(cursor);
-  const name = bytes === undefined ? undefined : decodeUtf8(bytes);
-  if (name === undefined)
+function openCursor(cursors: Cursors, cursor: string): string {
+  const name = cursors.open(cursor);
+  if (name === undefined) {
     throw new KeysteadError("invalid_body", { field: "cursor", detail: "not a cursor of this list" });
+  }
   return name;
 }

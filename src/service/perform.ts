@@ -9,6 +9,7 @@ import { asKeysteadError, KeysteadError } from "../errors.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Project } from "../identity/projects.ts";
 import { ALL_PROJECTS, decide } from "../policy/decide.ts";
+import { isKeyId } from "../keyring/keyring.ts";
 import type { Operation, ProjectContext, ResourceName, Services } from "./operation.ts";
 
 /** One call as a facade hands it in. */
@@ -43,6 +44,8 @@ export class Door {
       if (operation.inProject) {
         const found = this.services.projects.byName(call.project);
         context.found = found instanceof Promise ? await found : found;
+        if (!hasPart(call.caller, context.found)) throw new KeysteadError("project_not_found");
+        if (context.resource?.kind === "key" && isKeyId(context.resource.name)) await context.nameKey();
       }
       authorize(operation, call.caller, context);
       const running = operation.run(context, input);
@@ -60,10 +63,9 @@ export class Door {
   }
 }
 
-/** Throws `project_not_found` for a project that the caller has no part in, `forbidden` for what no binding allows. */
+/** Throws `forbidden` for what no binding allows. */
 function authorize<I, O>(operation: Operation<I, O>, caller: Caller, context: CallContext<I, O>): void {
   const project = context.found;
-  if (operation.inProject && !hasPart(caller, project)) throw new KeysteadError("project_not_found");
   const resource = { project: project?.id, name: context.named };
   const allowed =
     (operation.scope === undefined || decide(caller.bindings, operation.scope, resource)) &&
@@ -105,9 +107,24 @@ class CallContext<I, O> implements ProjectContext {
     return this.found;
   }
 
-  /** The name that a binding's pattern is held against. */
+  /** The name that a binding's pattern is held against; undefined for the project as a whole. */
   get named(): string | undefined {
-    return this.resource === undefined || this.resource.name === "" ? undefined : this.resource.name;
+    return this.resource?.name;
+  }
+
+  /**
+   * Puts the name of a key in the place of its id: bindings speak of names, and so does the audit log. For an id that leads
+   * nowhere the name is "", which only bindings without a pattern cover, so that it looks like a key of others.
+   */
+  async nameKey(): Promise<void> {
+    const id = this.resource?.name ?? "";
+    try {
+      const { name } = await this.services.keyring.get(this.project.id, id);
+      this.resource = { kind: "key", name };
+    } catch (thrown) {
+      if (asKeysteadError(thrown).code !== "key_not_found") throw thrown;
+      this.resource = { kind: "key", name: "" };
+    }
   }
 
   get commit(): CommitChange {

@@ -38,10 +38,10 @@ export const secretList: ProjectOperation<PageInput, Page<Secret>> = {
   resource: () => undefined,
   run(context, input) {
     const { project, caller, services } = context;
-    return readPage(
-      input,
-      (after, limit) => services.secrets.list(project.id, after, limit),
-      ({ name }) => decide(caller.bindings, "kms:list_secrets", { project: project.id, name }),
+    const isVisible = (name: string): boolean =>
+      decide(caller.bindings, "kms:list_secrets", { project: project.id, name });
+    return readPage(services.cursors, input, (after, rows) =>
+      services.secrets.list(project.id, after, rows, isVisible),
     );
   },
 };

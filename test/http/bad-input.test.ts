@@ -182,7 +182,8 @@ describe("bad input on every route of the native API", () => {
       });
       test("refuses a field that it does not know, without naming it", async () => {
         assertProblem(await send({ ...body, [CANARY]: 1 }), "unknown_field");
-        assertProblem(await send({ ...body, ["__proto__"]: 1, [CANARY]: CANARY }), "unknown_field");
+        const raw = `{"__proto__":1,${JSON.stringify(body).slice(1)}`.replace(",}", "}");
+        assertProblem(await send(undefined, { raw }), "unknown_field");
       });
       test("refuses what is nested deeply", async () => {
         const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`;

@@ -40,6 +40,10 @@ export const BODY_BYTES_DEFAULT = 64 * 1024;
 
 /** Holds a value to a schema. Throws `unknown_field`, `invalid_name` or `invalid_body`, naming our field, never the value. */
 export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
+  // The schema library passes over this one name.
+  if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
+    throw new KeysteadError("unknown_field");
+  }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
