@@ -16,15 +16,24 @@ export const PAYLOAD_BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** A ciphertext is longer than its plaintext by the version, the longest nonce and the tag. */
 export const CIPHERTEXT_BYTES_MAX = PAYLOAD_BYTES_MAX + 64;
 
+const RESOURCE_NAME_CHARACTERS_MAX = 256;
+const resourceNamePattern = /^[a-zA-Z0-9][a-zA-Z0-9._-]*$/;
+
 /** Keys and secrets: compared byte for byte. */
 export const resourceName = z
   .string()
-  .max(256, "at most 256 characters")
-  .regex(
-    /^[a-zA-Z0-9][a-zA-Z0-9._-]*$/,
-    "letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
-  )
+  .max(RESOURCE_NAME_CHARACTERS_MAX, "at most 256 characters")
+  .regex(resourceNamePattern, "letters, digits, `.`, `_` and `-`, beginning with a letter or digit")
   .meta({ examples: ["mykey"] });
+
+/** The parameters of a path that names a key or a secret. */
+export const namedParams = z.strictObject({ name: resourceName });
+
+/** Whether parameters fit `namedParams`, without the schema's own way: every use of a key passes here. */
+export function fitNamedParams(params: Readonly<Record<string, string>>): boolean {
+  const { name } = params;
+  return name !== undefined && name.length <= RESOURCE_NAME_CHARACTERS_MAX && resourceNamePattern.test(name);
+}
 
 /** Projects and accounts: lower case only. */
 export const lowerCaseName = z

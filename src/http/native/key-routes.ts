@@ -25,6 +25,7 @@ import {
   base64Text,
   bytesOf,
   CIPHERTEXT_BYTES_MAX,
+  namedParams,
   pageQuery,
   PAYLOAD_BODY_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
@@ -43,7 +44,6 @@ const DIGEST_BYTES = 32;
 const SIGNATURE_BYTES_MAX = 8192;
 const MATERIAL_BYTES_MAX = 16 * 1024;
 
-const named = z.strictObject({ name: resourceName });
 const keyType = z.enum(keyTypes);
 const noFields = z.strictObject({});
 
@@ -85,7 +85,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/keys/{name}/import",
     summary: "Create a key from given material",
     status: 201,
-    params: named,
+    params: namedParams,
     body: z.strictObject({
       type: keyType,
       format: z.enum(importFormats),
@@ -119,7 +119,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/keys/{name}",
     summary: "Get a key's metadata",
     status: 200,
-    params: named,
+    params: namedParams,
     response: keyAnswer,
     input: ({ params }) => params,
     output: shownKey,
@@ -130,7 +130,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/keys/{name}/rotate",
     summary: "Add a version with fresh material",
     status: 200,
-    params: named,
+    params: namedParams,
     body: noFields,
     response: keyAnswer,
     input: ({ params }) => params,
@@ -142,7 +142,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/keys/{name}/revoke",
     summary: "Refuse every use of a key from now on",
     status: 200,
-    params: named,
+    params: namedParams,
     body: noFields,
     response: z.strictObject({ status: z.literal("revoked"), name: resourceName, revoked_at: time }),
     input: ({ params }) => params,
@@ -155,7 +155,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     alsoAt: ["/v1/keys/{name}/encrypt"],
     summary: "Encrypt under a key's latest version",
     status: 200,
-    params: named,
+    params: namedParams,
     body: z.strictObject({ ...textOrBase64("plaintext"), ...textOrBase64("aad") }),
     bodyBytesMax: PAYLOAD_BODY_BYTES_MAX,
     response: z.strictObject({
@@ -186,7 +186,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     alsoAt: ["/v1/keys/{name}/decrypt"],
     summary: "Decrypt what any version of a key encrypted",
     status: 200,
-    params: named,
+    params: namedParams,
     body: z.strictObject({ ciphertext: base64Text, ...textOrBase64("aad") }),
     bodyBytesMax: PAYLOAD_BODY_BYTES_MAX,
     response: z.strictObject({
@@ -207,7 +207,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/keys/{name}/sign",
     summary: "Sign a message or its SHA-256 digest",
     status: 200,
-    params: named,
+    params: namedParams,
     body: signedFields,
     bodyBytesMax: PAYLOAD_BODY_BYTES_MAX,
     response: z.strictObject({ signature_b64: base64Text, version: versionNumber }),
@@ -223,7 +223,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/keys/{name}/verify",
     summary: "Verify a signature over a message or its SHA-256 digest",
     status: 200,
-    params: named,
+    params: namedParams,
     body: z.strictObject({
       ...signedFields.shape,
       signature_b64: base64Text,
@@ -245,7 +245,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/export/{name}",
     summary: "Fetch an exportable key's raw material (service tokens with kms:export_key only)",
     status: 200,
-    params: named,
+    params: namedParams,
     query: z.strictObject({ version: versionText.optional() }),
     response: z.strictObject({ key_material_b64: base64Text, algorithm: z.string(), version: versionNumber }),
     internalOnly: true,

@@ -15,6 +15,7 @@ import { isJsonMediaType, parseJsonBody } from "../json-body.ts";
 import { problemResponse } from "../problem.ts";
 import { requestIdOf } from "../request-id.ts";
 import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts";
+import { fitNamedParams, namedParams } from "./fields.ts";
 import { identityRoutes } from "./identity-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import { BODY_BYTES_DEFAULT, parseWith, type AnyNativeRoute } from "./native-route.ts";
@@ -147,12 +148,18 @@ function handler(
     };
   }
 
+  function parseParams(params: Readonly<Record<string, string>>): unknown {
+    if (row.params === undefined) return undefined;
+    if (row.params === (namedParams as unknown) && fitNamedParams(params)) return params;
+    return parseWith(row.params, params);
+  }
+
   function parseInput(request: WireRequest, bytes: Uint8Array | undefined): unknown {
     const project = request.header("x-keystead-project");
     if (project !== undefined && !projectHeader.test(project)) {
       throw new KeysteadError("invalid_header", { detail: "X-Keystead-Project is no project name" });
     }
-    const params = row.params === undefined ? undefined : parseWith(row.params, request.params);
+    const params = parseParams(request.params);
     const { queryText } = request;
     let query: unknown;
     if (row.query !== undefined) query = parseWith(row.query, queryText === "" ? {} : parseQuery(queryText));

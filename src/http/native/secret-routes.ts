@@ -3,6 +3,7 @@ import { z } from "zod";
 import { secretDelete, secretGet, secretList, secretPut } from "../../service/secret-operations.ts";
 import {
   base64Text,
+  namedParams,
   pageQuery,
   PAYLOAD_BODY_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
@@ -15,8 +16,6 @@ import {
   versionText,
 } from "./fields.ts";
 import { nativeRoute, type AnyNativeRoute } from "./native-route.ts";
-
-const named = z.strictObject({ name: resourceName });
 
 export const secretRoutes: readonly AnyNativeRoute[] = [
   nativeRoute({
@@ -40,7 +39,7 @@ export const secretRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/secrets/{name}",
     summary: "Get a secret's value, the latest or a given version",
     status: 200,
-    params: named,
+    params: namedParams,
     query: z.strictObject({ version: versionText.optional() }),
     response: z.strictObject({
       name: resourceName,
@@ -92,7 +91,7 @@ export const secretRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/secrets/{name}",
     summary: "Delete a secret with all its versions",
     status: 204,
-    params: named,
+    params: namedParams,
     input: ({ params }) => params,
     output: () => undefined,
   }),
