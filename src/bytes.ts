@@ -31,10 +31,16 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 
 /** Standard base64 with padding (RFC 4648 §4), or undefined. */
 export function decodeBase64(text: string): Buffer | undefined {
-  const bytes = Buffer.from(text, "base64");
-  // Node's decoder skips what it does not know; only an exact way back proves that nothing was skipped.
-  return bytes.toString("base64") === text ? bytes : undefined;
+  try {
+    const bytes = Uint8Array.fromBase64(text, strictBase64);
+    // White space is all that the strict decoder passes over.
+    return text.length === 4 * Math.ceil(bytes.length / 3) ? asBuffer(bytes) : undefined;
+  } catch {
+    return undefined;
+  }
 }
+
+const strictBase64 = { lastChunkHandling: "strict" } as const;
 
 /** URL-safe base64 without padding (RFC 4648 §5), or undefined. */
 export function decodeBase64Url(text: string): Buffer | undefined {

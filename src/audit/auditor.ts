@@ -186,7 +186,23 @@ export class Auditor {
       this.#timeMs = now;
       this.#timeText = new Date(now).toISOString();
     }
-    return { ...facts, id, node: this.#options.node, time: this.#timeText };
+    // Member by member: on the way of every request, where spreading costs three times as much.
+    const entry = {
+      action: facts.action,
+      address: facts.address,
+      caller: facts.caller,
+      decision: facts.decision,
+      outcome: facts.outcome,
+      project: facts.project,
+      request: facts.request,
+      resource: facts.resource,
+      version: facts.version,
+      severity: facts.severity,
+      id,
+      node: this.#options.node,
+      time: this.#timeText,
+    };
+    return facts.details === undefined ? entry : { ...entry, details: facts.details };
   }
 
   #cleaning(ids: readonly string[]): Write[] {

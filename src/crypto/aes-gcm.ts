@@ -45,10 +45,10 @@ export function sealGcm(
   cipher.final();
   const start = headroomBytes + nonceBytes;
   const out = Buffer.allocUnsafe(start + ciphertext.length + GCM_TAG_BYTES);
-  out.fill(0, 0, headroomBytes);
-  written.copy(out, headroomBytes);
-  ciphertext.copy(out, start);
-  cipher.getAuthTag().copy(out, start + ciphertext.length);
+  for (let i = 0; i < headroomBytes; i++) out[i] = 0;
+  out.set(written, headroomBytes);
+  out.set(ciphertext, start);
+  out.set(cipher.getAuthTag(), start + ciphertext.length);
   return out;
 }
 

@@ -32,16 +32,15 @@ export function listenOnBun(options: ListenOptions): Promise<Listener> {
     const names = entry.segments.filter(isParameter).map((segment) => segment.slice(1, -1));
     routes[entry.path.replaceAll(/\{(\w+)\}/g, ":$1")] = (request, server) => {
       const wire = new BunRequest(request, server, internal, plainParams(names, request.params));
-      return wire.isCanonical() ? answer(entry, wire) : fallback.invalidPath(wire).then(toResponse);
+      return answer(entry, wire).then(toResponse);
     };
   }
-  async function answer(entry: PathEntry, wire: BunRequest): Promise<Response> {
+  function answer(entry: PathEntry, wire: BunRequest): Promise<WireResponse> {
+    if (!wire.isCanonical()) return fallback.invalidPath(wire);
     const route = entry.methods.get(wire.method);
-    return toResponse(
-      await (route === undefined
-        ? fallback.methodNotAllowed(wire, [...entry.methods.keys()])
-        : route.handle(wire)),
-    );
+    return route === undefined
+      ? fallback.methodNotAllowed(wire, [...entry.methods.keys()])
+      : route.handle(wire);
   }
   const server: BunServer = Bun.serve({
     hostname: options.host,
@@ -132,16 +131,15 @@ class BunRequest implements WireRequest {
     return this.#request.headers.get(name) ?? undefined;
   }
 
-  async readBody(bytesMax: number): Promise<Uint8Array> {
-    if (Number(this.#request.headers.get("content-length") ?? 0) > bytesMax)
-      throw new KeysteadError("payload_too_large");
-    let bytes: Buffer;
-    try {
-      bytes = Buffer.from(await this.#request.arrayBuffer());
-    } catch (cause) {
-      throw new KeysteadError("body_incomplete", { cause });
-    }
-    if (bytes.length > bytesMax) throw new KeysteadError("payload_too_large");
-    return bytes;
+  readBody(bytesMax: number): Promise<Uint8Array> {
+    return this.#request.arrayBuffer().then(
+      (bytes) => {
+        if (bytes.byteLength > bytesMax) throw new KeysteadError("payload_too_large");
+        return Buffer.from(bytes);
+      },
+      (cause: unknown) => {
+        throw new KeysteadError("body_incomplete", { cause });
+      },
+    );
   }
 }

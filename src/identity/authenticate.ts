@@ -10,8 +10,8 @@ import type { Account, Accounts, ApiToken } from "./accounts.ts";
 import { devCaller, type Caller } from "./caller.ts";
 import type { JwtAuthority } from "./jwt.ts";
 
-/** RFC 6750 §2.1: the scheme's name in any letter case, one space, the token. */
-const bearer = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i;
+const SCHEME = "Bearer ";
+const tokenCharacters = /^[A-Za-z0-9._~+/-]+=*$/;
 const TOKEN_CHARACTERS_MAX = 4096;
 
 export interface AuthenticatorOptions {
@@ -40,8 +40,7 @@ export class Authenticator {
       if (this.#options.devMode) return devCaller;
       throw new KeysteadError("unauthenticated");
     }
-    const token = authorization.length > TOKEN_CHARACTERS_MAX ? undefined : bearer.exec(authorization)?.[1];
-    if (token === undefined) throw new KeysteadError("unauthenticated");
+    const token = bearerToken(authorization);
     if (!token.startsWith(TOKEN_PREFIX)) return this.#jwt(token);
     const hash = sha256Base64(token);
     const known = this.#options.accounts.tokenCache.peek(hash);
@@ -81,4 +80,15 @@ export class Authenticator {
   #refuse(): never {
     throw new KeysteadError("unauthenticated");
   }
+}
+
+/** RFC 6750 §2.1: the scheme's name in any letter case, one space, the token. Throws `unauthenticated`. */
+function bearerToken(authorization: string): string {
+  const scheme = authorization.slice(0, SCHEME.length);
+  const token = authorization.slice(SCHEME.length);
+  const isBearer = scheme === SCHEME || scheme.toLowerCase() === SCHEME.toLowerCase();
+  if (!isBearer || authorization.length > TOKEN_CHARACTERS_MAX || !tokenCharacters.test(token)) {
+    throw new KeysteadError("unauthenticated");
+  }
+  return token;
 }

@@ -39,8 +39,23 @@ export interface Decrypted {
 /** What is signed: a message, or its SHA-256 digest of 32 bytes. */
 export type Signed = { readonly message: Uint8Array } | { readonly digest: Uint8Array };
 
-/** Encrypts under the key's latest version. */
-export async function encrypt(
+/** Encrypts under the key's latest version. Without a promise where everything is at hand. */
+export function encrypt(
+  keyring: Keyring,
+  key: Key,
+  plaintext: Uint8Array,
+  aad: Uint8Array | undefined,
+): Encrypted | Promise<Encrypted> {
+  assertEncrypts(key);
+  const opened = keyring.version(key, latestVersion(key));
+  if (!(opened instanceof Promise)) {
+    const version = cipherVersion(opened);
+    if (takesNonce(version)) return encryptUnder(version, plaintext, aad);
+  }
+  return encryptLater(keyring, key, plaintext, aad);
+}
+
+async function encryptLater(
   keyring: Keyring,
   key: Key,
   plaintext: Uint8Array,
@@ -48,37 +63,54 @@ export async function encrypt(
 ): Promise<Encrypted> {
   let current = key;
   for (;;) {
-    assertPurpose(current, "encrypt");
-    if (current.exportable) throw new KeysteadError("key_exportable");
-    const opened = keyring.version(current, latestVersion(current));
-    const version = cipherVersion(opened instanceof Promise ? await opened : opened);
-    const { nonces } = version;
-    if (nonces === undefined || nonces.take(1)) {
-      const ciphertext = version.cipher.encrypt(plaintext, aad, VERSION_BYTES);
-      ciphertext.writeUInt32BE(version.version);
-      return { version: version.version, nonceBytes: version.cipher.nonceBytes, ciphertext };
-    }
-    if (nonces.isSpent(1)) current = await keyring.rotateSpent(current);
-    else await nonces.reserve(1);
+    assertEncrypts(current);
+    const version = cipherVersion(await keyring.version(current, latestVersion(current)));
+    if (takesNonce(version)) return encryptUnder(version, plaintext, aad);
+    if (version.nonces?.isSpent(1) === true) current = await keyring.rotateSpent(current);
+    else await version.nonces?.reserve(1);
   }
 }
 
+/** Counts a nonce, or says that none may be drawn now. */
+function takesNonce({ nonces }: CipherVersion): boolean {
+  return nonces === undefined || nonces.take(1);
+}
+
+function encryptUnder(
+  { version, cipher }: CipherVersion,
+  plaintext: Uint8Array,
+  aad: Uint8Array | undefined,
+): Encrypted {
+  const ciphertext = cipher.encrypt(plaintext, aad, VERSION_BYTES);
+  ciphertext.writeUInt32BE(version);
+  return { version, nonceBytes: cipher.nonceBytes, ciphertext };
+}
+
 /** Decrypts what any version of the key encrypted in the same context. Throws `decryption_failed`. */
-export async function decrypt(
+export function decrypt(
   keyring: Keyring,
   key: Key,
   ciphertext: Uint8Array,
   aad: Uint8Array | undefined,
-): Promise<Decrypted> {
+): Decrypted | Promise<Decrypted> {
   assertPurpose(key, "decrypt");
   const message = asBuffer(ciphertext);
   const version = message.length < VERSION_BYTES ? 0 : message.readUInt32BE(0);
   const found = keyring.version(key, version);
-  const opened = found instanceof Promise ? await found : found;
+  return found instanceof Promise
+    ? found.then((opened) => decryptUnder(opened, message, aad))
+    : decryptUnder(found, message, aad);
+}
+
+function decryptUnder(
+  opened: OpenedVersion | undefined,
+  message: Buffer,
+  aad: Uint8Array | undefined,
+): Decrypted {
   if (opened === undefined) throw new KeysteadError("decryption_failed");
   const plaintext = cipherVersion(opened).cipher.decrypt(message.subarray(VERSION_BYTES), aad);
   if (plaintext === undefined) throw new KeysteadError("decryption_failed");
-  return { version, plaintext };
+  return { version: opened.version, plaintext };
 }
 
 /** Signs with the key's latest version. */
@@ -130,6 +162,11 @@ function assertPurpose(key: Key, use: KeyUse): void {
   assertUsable(key.state, use);
   const wanted = use === "encrypt" || use === "decrypt" ? "encrypt" : "sign";
   if (keyAlgorithm(key).purpose !== wanted) throw new KeysteadError("key_usage");
+}
+
+function assertEncrypts(key: Key): void {
+  assertPurpose(key, "encrypt");
+  if (key.exportable) throw new KeysteadError("key_exportable");
 }
 
 function cipherVersion(opened: OpenedVersion | undefined): CipherVersion {

@@ -127,12 +127,10 @@ export const keyEncrypt: ProjectOperation<EncryptInput, Encrypted> = {
   scope: "kms:encrypt",
   inProject: true,
   resource: keyResource,
-  async run(context, input) {
-    const found = get(context, input);
-    const key = found instanceof Promise ? await found : found;
-    const encrypted = await encrypt(context.services.keyring, key, input.plaintext, input.aad);
-    context.version = encrypted.version;
-    return encrypted;
+  run(context, input) {
+    const use = (key: Key): Encrypted | Promise<Encrypted> =>
+      encrypt(context.services.keyring, key, input.plaintext, input.aad);
+    return noteVersion(context, withKey(context, input, use));
   },
 };
 
@@ -141,12 +139,10 @@ export const keyDecrypt: ProjectOperation<DecryptInput, Decrypted> = {
   scope: "kms:decrypt",
   inProject: true,
   resource: keyResource,
-  async run(context, input) {
-    const found = get(context, input);
-    const key = found instanceof Promise ? await found : found;
-    const decrypted = await decrypt(context.services.keyring, key, input.ciphertext, input.aad);
-    context.version = decrypted.version;
-    return decrypted;
+  run(context, input) {
+    const use = (key: Key): Decrypted | Promise<Decrypted> =>
+      decrypt(context.services.keyring, key, input.ciphertext, input.aad);
+    return noteVersion(context, withKey(context, input, use));
   },
 };
 
@@ -194,6 +190,26 @@ export const keyExport: ProjectOperation<ExportInput, ExportedKey> = {
     return { algorithm: algorithm.exportName, version, exportedMaterial: bytes };
   },
 };
+
+/** Hands the key that the input names to `use`; without a promise where it is at hand. */
+function withKey<T>(
+  context: ProjectContext,
+  input: Named,
+  use: (key: Key) => T | Promise<T>,
+): T | Promise<T> {
+  const key = get(context, input);
+  return key instanceof Promise ? key.then(use) : use(key);
+}
+
+/** Tells the audit entry which version was used. */
+function noteVersion<T extends { readonly version: number }>(
+  context: ProjectContext,
+  result: T | Promise<T>,
+): T | Promise<T> {
+  if (result instanceof Promise) return result.then((value) => noteVersion(context, value));
+  context.version = result.version;
+  return result;
+}
 
 function createKey(
   context: ProjectContext,

@@ -52,6 +52,21 @@ describe("the canonical line of an entry", () => {
     );
   });
 
+  test("is the same whether its resource was just written about or not", () => {
+    const some = fc.array(fc.tuple(entry, fc.constantFrom("key:a", "key:b")), { minLength: 2, maxLength: 6 });
+    fc.assert(
+      fc.property(some, text, sequence, (entries, other, at) => {
+        for (const [one, resource] of entries) {
+          // The first makes the frame, the second is set into it.
+          for (const id of [one.id, other, "plain-1"]) {
+            const again = { ...one, id, resource };
+            assert.equal(canonicalLine(again, at), `${stringifySorted({ ...again, sequence: at })}\n`);
+          }
+        }
+      }),
+    );
+  });
+
   test("is parsed back to the same entry and sequence", () => {
     fc.assert(
       fc.property(entry, sequence, (one, at) => {

@@ -178,6 +178,12 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
         data_b64: ciphertext.toString("base64", dataStart),
       };
     },
+    // Base64 and numbers need no escape.
+    outputText({ ciphertext, version, nonceBytes }) {
+      const dataStart = VERSION_BYTES + nonceBytes;
+      const nonce = ciphertext.toString("base64", VERSION_BYTES, dataStart);
+      return `{"ciphertext":"${ciphertext.toString("base64")}","version":${version},"nonce_b64":"${nonce}","data_b64":"${ciphertext.toString("base64", dataStart)}"}`;
+    },
   }),
   nativeRoute({
     operation: keyDecrypt,

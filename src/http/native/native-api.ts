@@ -81,24 +81,27 @@ function handler(
   const severity = operation.severity ?? "WARNING";
   const hidden = row.internalOnly === true && !options.internalEverywhere;
 
-  return async (request) => {
+  return (request) => {
     const startedAt = performance.now();
     const requestId = requestIdOf(request);
     admission.inFlight++;
-    let response: WireResponse;
-    try {
-      response = await serve(request, requestId);
-    } catch (thrown) {
-      const error = asKeysteadError(thrown);
-      if (error.status >= 500) log.failure(operation.id, requestId, error);
-      response = problemResponse(error, requestId);
-    }
+    return serve(request, requestId, startedAt).then(
+      (response) => finish(response, startedAt),
+      (thrown: unknown) => {
+        const error = asKeysteadError(thrown);
+        if (error.status >= 500) log.failure(operation.id, requestId, error);
+        return finish(problemResponse(error, requestId), startedAt);
+      },
+    );
+  };
+
+  function finish(response: WireResponse, startedAt: number): WireResponse {
     admission.inFlight--;
     meter.observe(response.status, (performance.now() - startedAt) / 1000);
     return response;
-  };
+  }
 
-  async function serve(request: WireRequest, requestId: string): Promise<WireResponse> {
+  async function serve(request: WireRequest, requestId: string, startedAt: number): Promise<WireResponse> {
     admission.admitAddress(request);
     let caller: Caller;
     try {
@@ -112,11 +115,10 @@ function handler(
     let bytes: Uint8Array | undefined;
     let unreadable: KeysteadError | undefined;
     if (reads) {
-      const readAt = performance.now();
       try {
         bytes = await request.readBody(bodyBytesMax);
         // Whoever takes long to send must still be who they were when they began.
-        if (performance.now() - readAt > SLOW_BODY_MS) caller = await admission.identifyAgain(request);
+        if (performance.now() - startedAt > SLOW_BODY_MS) caller = await admission.identifyAgain(request);
       } catch (thrown) {
         // The caller is known: the refusal takes the same way through the door as any other.
         unreadable = asKeysteadError(thrown);
@@ -126,16 +128,17 @@ function handler(
       }
     }
     let input: unknown;
+    const project = request.header("x-keystead-project");
     const result = await door.perform(operation, {
       caller,
-      project: projectOf(request),
+      project: project ?? DEFAULT_PROJECT,
       requestId,
       address: request.address,
       parse() {
         // Told after the caller is known, so that a try from outside is recorded like any other refusal.
         if (hidden && !request.internal) throw new KeysteadError("route_not_found");
         if (unreadable !== undefined) throw unreadable;
-        input = parseInput(request, bytes);
+        input = parseInput(request, project, bytes);
         return input;
       },
     });
@@ -144,7 +147,7 @@ function handler(
       status: row.status,
       contentType: "application/json",
       requestId,
-      body: JSON.stringify(row.output(result, input)),
+      body: row.outputText?.(result) ?? JSON.stringify(row.output(result, input)),
     };
   }
 
@@ -154,8 +157,11 @@ function handler(
     return parseWith(row.params, params);
   }
 
-  function parseInput(request: WireRequest, bytes: Uint8Array | undefined): unknown {
-    const project = request.header("x-keystead-project");
+  function parseInput(
+    request: WireRequest,
+    project: string | undefined,
+    bytes: Uint8Array | undefined,
+  ): unknown {
     if (project !== undefined && !projectHeader.test(project)) {
       throw new KeysteadError("invalid_header", { detail: "X-Keystead-Project is no project name" });
     }
@@ -174,10 +180,6 @@ function handler(
     }
     return row.input({ params, query, body });
   }
-}
-
-function projectOf(request: WireRequest): string {
-  return request.header("x-keystead-project") ?? DEFAULT_PROJECT;
 }
 
 function parseQuery(text: string): Record<string, string> {

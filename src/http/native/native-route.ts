@@ -26,6 +26,8 @@ export interface NativeRoute<P, Q, B, I, O> {
   readonly internalOnly?: boolean;
   input(wire: { readonly params: P; readonly query: Q; readonly body: B }): I;
   output(result: O, input: I): unknown;
+  /** The answer as JSON text where `output` and a serialiser would cost the hot path too much; the same value. */
+  outputText?(result: O): string;
 }
 
 /** A row whose types are checked and then forgotten: the table holds rows of all operations. */
@@ -44,6 +46,7 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
   if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
     throw new KeysteadError("unknown_field");
   }
+  if (fitsTexts(schema, value)) return value as T;
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
@@ -60,4 +63,38 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
     ...(isOurs ? { field: first } : {}),
     ...(detail === undefined ? {} : { detail }),
   });
+}
+
+/** For each schema that is a flat object of optional texts without further rules: their names. */
+const textFields = new WeakMap<z.ZodType, ReadonlySet<string> | undefined>();
+
+/** Whether a value fits a schema of nothing but optional texts: what every use of a key sends, without the library's way. */
+function fitsTexts(schema: z.ZodType, value: unknown): boolean {
+  let names = textFields.get(schema);
+  if (names === undefined) {
+    if (textFields.has(schema)) return false;
+    names = textFieldsOf(schema);
+    textFields.set(schema, names);
+    if (names === undefined) return false;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  for (const name in value) {
+    if (!names.has(name) || typeof (value as Record<string, unknown>)[name] !== "string") return false;
+  }
+  return true;
+}
+
+function textFieldsOf(schema: z.ZodType): ReadonlySet<string> | undefined {
+  if (!(schema instanceof z.ZodObject) || !(schema.def.catchall instanceof z.ZodNever)) return undefined;
+  const names = Object.keys(schema.shape);
+  const isText = (name: string): boolean => {
+    const field: unknown = schema.shape[name];
+    const inner = field instanceof z.ZodOptional ? field.unwrap() : undefined;
+    return (
+      inner instanceof z.ZodString &&
+      !(inner instanceof z.ZodStringFormat) &&
+      (inner.def.checks ?? []).length === 0
+    );
+  };
+  return names.length > 0 && names.every(isText) ? new Set(names) : undefined;
 }
