@@ -66,7 +66,7 @@ export class Projects {
     const project: Project = { id: randomId(), name, createdAt: new Date().toISOString() };
     const record = { name, createdAt: project.createdAt };
     const sealed = this.#barrier.sealJson(place(project.id, 1), record);
-    const row = { id: project.id, name, revision: 1, created_at: project.createdAt, sealed };
+    const row = { id: project.id, name, revision: 1, created_at: project.createdAt, due_at: null, sealed };
     try {
       await commit([{ insert: "projects", row }], { resource: `project:${name}` });
     } catch (error) {

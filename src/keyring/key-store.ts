@@ -145,7 +145,15 @@ export class KeyStore {
   #rowOf(key: Key): Schema["keys"] {
     const { id, projectId, revision, ...record } = key;
     const sealed = this.#barrier.sealJson(recordPlace(projectId, id, revision), record satisfies KeyRecord);
-    return { id, project_id: projectId, name: key.name, revision, created_at: key.createdAt, sealed };
+    return {
+      id,
+      project_id: projectId,
+      name: key.name,
+      revision,
+      created_at: key.createdAt,
+      due_at: null,
+      sealed,
+    };
   }
 
   #open(row: Schema["keys"]): Key {

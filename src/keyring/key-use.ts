@@ -48,27 +48,34 @@ export function encrypt(
 ): Encrypted | Promise<Encrypted> {
   assertEncrypts(key);
   const opened = keyring.version(key, latestVersion(key));
-  if (!(opened instanceof Promise)) {
-    const version = cipherVersion(opened);
-    if (takesNonce(version)) return encryptUnder(version, plaintext, aad);
+  if (opened instanceof Promise) {
+    return opened.then((version) => encryptLater(keyring, key, cipherVersion(version), plaintext, aad));
   }
-  return encryptLater(keyring, key, plaintext, aad);
+  const version = cipherVersion(opened);
+  return takesNonce(version)
+    ? encryptUnder(version, plaintext, aad)
+    : encryptLater(keyring, key, version, plaintext, aad);
 }
 
 async function encryptLater(
   keyring: Keyring,
   key: Key,
+  opened: CipherVersion,
   plaintext: Uint8Array,
   aad: Uint8Array | undefined,
 ): Promise<Encrypted> {
   let current = key;
-  for (;;) {
-    assertEncrypts(current);
-    const version = cipherVersion(await keyring.version(current, latestVersion(current)));
-    if (takesNonce(version)) return encryptUnder(version, plaintext, aad);
-    if (version.nonces?.isSpent(1) === true) current = await keyring.rotateSpent(current);
-    else await version.nonces?.reserve(1);
+  let version = opened;
+  while (!takesNonce(version)) {
+    if (version.nonces?.isSpent(1) === true) {
+      current = await keyring.rotateSpent(current);
+      assertEncrypts(current);
+      version = cipherVersion(await keyring.version(current, latestVersion(current)));
+    } else {
+      await version.nonces?.reserve(1);
+    }
   }
+  return encryptUnder(version, plaintext, aad);
 }
 
 /** Counts a nonce, or says that none may be drawn now. */

@@ -6,19 +6,29 @@
 import { sql, type Kysely } from "kysely";
 
 /** Raised with a migration that an older program could not read. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export interface Schema {
   /** One row: which schema these tables have. */
   schema_version: { version: number };
   barrier_keys: { version: number; wrapped: Uint8Array; created_at: string };
-  projects: { id: string; name: string; revision: number; created_at: string; sealed: Uint8Array };
+  projects: {
+    id: string;
+    name: string;
+    revision: number;
+    created_at: string;
+    /** As in `keys`. */
+    due_at: string | null;
+    sealed: Uint8Array;
+  };
   keys: {
     id: string;
     project_id: string;
     name: string;
     revision: number;
     created_at: string;
+    /** When a job has something to do here (a rotation, a destruction), to find it by; the record says what, and when. */
+    due_at: string | null;
     sealed: Uint8Array;
   };
   key_versions: {
@@ -52,6 +62,10 @@ export interface Schema {
     sealed: Uint8Array;
   };
   jwt_revocations: { subject_hash: Uint8Array; revision: number; sealed: Uint8Array };
+  /** Mutations that came with an idempotency key, under a keyed hash of who sent what; kept for a day. */
+  idempotency: { id: Uint8Array; created_at: string; sealed: Uint8Array };
+  /** Which node does a job that only one may do at a time. */
+  leases: { name: string; holder: string; revision: number; expires_at: string };
   /** Audit entries whose change is committed and which may not stand in the log yet. */
   outbox: { id: string; node: string; after_sequence: number; entry: string };
   /** The highest audit sequence that a node is known to have written. */
@@ -65,6 +79,30 @@ const blob = sql`blob`;
 /** Brings an empty or older database to SCHEMA_VERSION, inside the caller's transaction. */
 export async function migrate(db: Kysely<Schema>, from: number): Promise<void> {
   if (from < 1) await createFirstTables(db);
+  if (from < 2) await addJobsAndIdempotency(db);
+}
+
+async function addJobsAndIdempotency(db: Kysely<Schema>): Promise<void> {
+  const { schema } = db;
+  for (const table of ["projects", "keys"] as const) {
+    await schema.alterTable(table).addColumn("due_at", "text").execute();
+    await schema.createIndex(`${table}_due`).on(table).column("due_at").execute();
+  }
+  await schema
+    .createTable("idempotency")
+    .addColumn("id", blob, (c) => c.primaryKey())
+    .addColumn("created_at", "text", (c) => c.notNull())
+    .addColumn("sealed", blob, (c) => c.notNull())
+    .execute();
+  await schema.createIndex("idempotency_created").on("idempotency").column("created_at").execute();
+  await schema
+    .createTable("leases")
+    .addColumn("name", "text", (c) => c.primaryKey())
+    .addColumn("holder", "text", (c) => c.notNull())
+    .addColumn("revision", "integer", (c) => c.notNull())
+    .addColumn("expires_at", "text", (c) => c.notNull())
+    .execute();
+  await sql`update schema_version set version = 2`.execute(db);
 }
 
 async function createFirstTables(db: Kysely<Schema>): Promise<void> {
