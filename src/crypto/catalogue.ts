@@ -74,7 +74,13 @@ export type KeyType = keyof typeof catalogue;
 
 export const keyTypes = Object.keys(catalogue) as [KeyType, ...KeyType[]];
 
+export type KeyPurpose = "encrypt" | "sign" | "mac" | "encapsulate" | "wrap";
+
+export function purposesOf(type: KeyType): readonly [KeyPurpose, ...KeyPurpose[]] {
+  return [catalogue[type].purpose];
+}
+
 /** The row of a key type. */
-export function algorithmOf(type: KeyType): Algorithm {
+export function algorithmOf(type: KeyType, _purpose?: KeyPurpose): Algorithm {
   return catalogue[type];
 }

@@ -1,22 +1,79 @@
 /**
- * Which use is allowed in which state (after NIST SP 800-57 part 1, §7): the one table that is asked before every use.
+ * What may be done with a key in which state (after NIST SP 800-57 part 1, §7): the one table that is asked before every
+ * use and every change. docs/api.md shows it, and the tests enumerate all of it.
  * Invariant: what the table does not allow is refused; there is no second place that decides it.
  */
 import { KeysteadError, type ErrorCode } from "../errors.ts";
 
-export type KeyState = "enabled" | "revoked";
+/** `revoked` means compromised: it is never used again. `destroyed` leaves a record without material. */
+export const keyStates = ["enabled", "disabled", "revoked", "pending_deletion", "destroyed"] as const;
+export type KeyState = (typeof keyStates)[number];
 
 /** What can be done with a key's material. */
-export type KeyUse = "encrypt" | "decrypt" | "sign" | "verify" | "export" | "rotate";
+export const keyUses = [
+  "encrypt",
+  "decrypt",
+  "sign",
+  "verify",
+  "mac",
+  "verify_mac",
+  "encapsulate",
+  "decapsulate",
+  "wrap",
+  "unwrap",
+  "export",
+] as const;
+export type KeyUse = (typeof keyUses)[number];
 
-const allowed: Readonly<Record<KeyState, Readonly<Record<KeyUse, boolean>>>> = {
-  enabled: { encrypt: true, decrypt: true, sign: true, verify: true, export: true, rotate: true },
-  revoked: { encrypt: false, decrypt: false, sign: false, verify: false, export: false, rotate: false },
+/** What can be changed about a key. */
+export const keyChanges = [
+  "rotate",
+  "update",
+  "enable",
+  "disable",
+  "revoke",
+  "schedule_deletion",
+  "cancel_deletion",
+] as const;
+export type KeyChange = (typeof keyChanges)[number];
+
+export type KeyAction = KeyUse | KeyChange;
+
+const allowed: Readonly<Record<KeyState, ReadonlySet<KeyAction>>> = {
+  enabled: new Set([
+    ...keyUses,
+    "rotate",
+    "update",
+    "enable",
+    "disable",
+    "revoke",
+    "schedule_deletion",
+  ]),
+  disabled: new Set(["update", "enable", "disable", "revoke", "schedule_deletion"]),
+  revoked: new Set(["update", "revoke", "schedule_deletion"]),
+  pending_deletion: new Set(["cancel_deletion"]),
+  destroyed: new Set([]),
 };
 
-const refusals: Readonly<Record<Exclude<KeyState, "enabled">, ErrorCode>> = { revoked: "key_revoked" };
+/** What an action is refused with where the state does not allow it. */
+const refusals: Readonly<Record<KeyState, ErrorCode>> = {
+  // All that an enabled key refuses is to be saved from a deletion that nobody asked for.
+  enabled: "key_not_pending_deletion",
+  disabled: "key_disabled",
+  revoked: "key_revoked",
+  pending_deletion: "key_pending_deletion",
+  destroyed: "key_destroyed",
+};
 
-/** Throws the state's own error where it does not allow the use. */
-export function assertUsable(state: KeyState, use: KeyUse): void {
-  if (!allowed[state][use]) throw new KeysteadError(state === "enabled" ? "key_usage" : refusals[state]);
+/** Throws the state's own error where it does not allow the action. */
+export function assertAllowed(state: KeyState, action: KeyAction): void {
+  if (!allowed[state].has(action)) throw new KeysteadError(refusals[state]);
 }
+
+/** Whether the state allows the action. */
+export function isAllowed(state: KeyState, action: KeyAction): boolean {
+  return allowed[state].has(action);
+}
+
+export const versionStates = ["enabled", "disabled"] as const;
+export type KeyVersionState = (typeof versionStates)[number];

@@ -3,14 +3,14 @@
  * Invariant: every sealed value is bound to its project, key and revision or version; what a plain column says is checked
  * against the opened record, so that an edited or swapped row fails closed.
  */
-import { algorithmOf } from "../crypto/catalogue.ts";
 import { decodeMaterial, encodeMaterial, type Material } from "../crypto/material.ts";
 import { KeysteadError } from "../errors.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import type { Schema } from "../storage/schema.ts";
 import { sliceOf, type IsVisible, type Slice } from "../storage/slice.ts";
 import { StoreConflict, type Store, type Write } from "../storage/store.ts";
-import type { Key, KeyRecord, OpenedVersion } from "./key.ts";
+import { keyAlgorithm, keyDueAt, type Key, type KeyRecord } from "./key.ts";
+import { openVersion, type OpenedVersion } from "./opened-version.ts";
 import { NonceCounter } from "./nonce-counter.ts";
 
 export class KeyStore {
@@ -54,8 +54,9 @@ export class KeyStore {
 
   /** The writes that move a key to its next revision. */
   update(key: Key): Write[] {
-    const { revision, sealed } = this.#rowOf(key);
-    return [{ update: "keys", where: { id: key.id, revision: key.revision - 1 }, set: { revision, sealed } }];
+    const { name, revision, due_at, sealed } = this.#rowOf(key);
+    const where = { id: key.id, revision: key.revision - 1 };
+    return [{ update: "keys", where, set: { name, revision, due_at, sealed } }];
   }
 
   /** The writes that add a version's material. */
@@ -72,6 +73,22 @@ export class KeyStore {
     return [{ insert: "key_versions", row }];
   }
 
+  /** The writes that take a key's material away. */
+  removeVersions(key: Key): Write[] {
+    return [{ delete: "key_versions", where: { key_id: key.id }, expect: "any" }];
+  }
+
+  /** Resolves when what was removed lies in no file of the database any more. */
+  scrub(): Promise<void> {
+    return this.#store.scrub();
+  }
+
+  /** Keys whose time has come, earliest first. */
+  async due(now: string, rows: number): Promise<Key[]> {
+    const found = await this.#store.select({ from: "keys", orderBy: "due_at", after: "", limit: rows });
+    return found.filter((row) => row.due_at !== null && row.due_at <= now).map((row) => this.#open(row));
+  }
+
   /** The material of one version; undefined where the key has no such version. */
   async material(key: Key, version: number): Promise<Material | undefined> {
     if (!key.versions.some((record) => record.version === version)) return undefined;
@@ -83,12 +100,11 @@ export class KeyStore {
   async openVersion(key: Key, version: number): Promise<OpenedVersion | undefined> {
     const material = await this.material(key, version);
     if (material === undefined) return undefined;
-    const algorithm = algorithmOf(key.type);
-    if (algorithm.purpose === "sign") return { purpose: "sign", version, signing: algorithm.open(material) };
-    const noncesMax =
-      algorithm.noncesMax === undefined ? undefined : (this.#noncesMax ?? algorithm.noncesMax);
+    const algorithm = keyAlgorithm(key);
+    const max = algorithm.family === "cipher" ? algorithm.noncesMax : undefined;
+    const noncesMax = max === undefined ? undefined : (this.#noncesMax ?? max);
     const nonces = noncesMax === undefined ? undefined : await this.#nonceCounter(key, version, noncesMax);
-    return { purpose: "encrypt", version, cipher: algorithm.open(material), nonces };
+    return openVersion(algorithm, material, version, nonces);
   }
 
   async #nonceCounter(key: Key, version: number, noncesMax: number): Promise<NonceCounter> {

@@ -3,28 +3,50 @@
  * Invariant: a Key is immutable; a change makes a new one at the next revision. The record, which gates every use, comes
  * from under the seal and is never taken from a plain column.
  */
-import { algorithmOf, type Algorithm, type KeyType } from "../crypto/catalogue.ts";
-import type { CipherKey } from "../crypto/cipher-key.ts";
-import type { SigningKey } from "../crypto/signing-key.ts";
-import type { NonceCounter } from "./nonce-counter.ts";
-import type { KeyState } from "./key-states.ts";
+import { algorithmOf, type Algorithm, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
+import type { KeyState, KeyVersionState } from "./key-states.ts";
 
 export interface KeyVersionRecord {
   readonly version: number;
   readonly createdAt: string;
+  /** Absent: enabled. */
+  readonly state?: KeyVersionState;
+}
+
+/** A deletion that was asked for and can still be cancelled. */
+export interface KeyDeletion {
+  readonly requestedAt: string;
+  readonly dueAt: string;
+  /** The state to go back to. */
+  readonly stateBefore: KeyState;
 }
 
 /** What is sealed for a key, under its id and revision. */
 export interface KeyRecord {
+  /** Free again when the key is destroyed: a destroyed key is named `~` and its id. */
   readonly name: string;
   readonly type: KeyType;
+  /** What it was made for; fixed at creation. */
+  readonly purpose: KeyPurpose;
   readonly state: KeyState;
   readonly createdAt: string;
   readonly revokedAt?: string;
+  readonly destroyedAt?: string;
+  /** The name that a destroyed key had. */
+  readonly nameBefore?: string;
+  readonly deletion?: KeyDeletion;
   /** Raw material may be handed to callers with `kms:export_key`; such a key never encrypts on the server. */
   readonly exportable: boolean;
   /** True where only the public part was imported. */
   readonly publicOnly: boolean;
+  readonly description?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Nothing new is made with a version below; absent: none is refused. */
+  readonly minEncryptionVersion?: number;
+  /** Nothing is opened or verified with a version below. */
+  readonly minDecryptionVersion?: number;
+  /** The key rotates by itself when its latest version is this old. */
+  readonly rotationPeriodDays?: number;
   /** In ascending order; the last is the one that encrypts and signs. */
   readonly versions: readonly KeyVersionRecord[];
 }
@@ -35,29 +57,27 @@ export interface Key extends KeyRecord {
   readonly revision: number;
 }
 
-/** An opened version of a cipher key. */
-export interface CipherVersion {
-  readonly purpose: "encrypt";
-  readonly version: number;
-  readonly cipher: CipherKey;
-  /** Undefined where the nonces need no counting. */
-  readonly nonces: NonceCounter | undefined;
-}
-
-/** An opened version of a signing key. */
-export interface SigningVersion {
-  readonly purpose: "sign";
-  readonly version: number;
-  readonly signing: SigningKey;
-}
-
-export type OpenedVersion = CipherVersion | SigningVersion;
-
 /** The number of the version that encrypts and signs. */
 export function latestVersion(key: KeyRecord): number {
   return key.versions.at(-1)?.version ?? 0;
 }
 
 export function keyAlgorithm(key: KeyRecord): Algorithm {
-  return algorithmOf(key.type);
+  return algorithmOf(key.type, key.purpose);
+}
+
+const DAY_MS = 86_400_000;
+
+/** When the key rotates by itself, as milliseconds; undefined where it does not. */
+export function nextRotationMs(key: KeyRecord): number | undefined {
+  const latest = key.versions.at(-1);
+  if (key.rotationPeriodDays === undefined || latest === undefined || key.state !== "enabled") return undefined;
+  return Date.parse(latest.createdAt) + key.rotationPeriodDays * DAY_MS;
+}
+
+/** When a job has something to do with the key, as ISO 8601; null where never. */
+export function keyDueAt(key: KeyRecord): string | null {
+  if (key.state === "pending_deletion") return key.deletion?.dueAt ?? null;
+  const rotation = nextRotationMs(key);
+  return rotation === undefined ? null : new Date(rotation).toISOString();
 }

@@ -3,18 +3,20 @@
  * Invariant: a change is committed with its audit entry at the next revision, or not at all; two concurrent rotations
  * make two versions. What is remembered is bounded, and dropped or replaced at the moment a change is durable.
  */
-import { algorithmOf, type KeyType } from "../crypto/catalogue.ts";
+import { algorithmOf, purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
 import type { ImportedKey, Material } from "../crypto/material.ts";
 import { randomId } from "../crypto/random.ts";
 import { KeysteadError } from "../errors.ts";
-import type { ChangeFacts, CommitChange } from "../audit/change.ts";
+import type { CommitChange } from "../audit/change.ts";
 import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import type { IsVisible, Slice } from "../storage/slice.ts";
-import { StoreConflict } from "../storage/store.ts";
+import { StoreConflict, type Write } from "../storage/store.ts";
 import type { KeyStore } from "./key-store.ts";
-import { latestVersion, type Key, type OpenedVersion } from "./key.ts";
-import { assertUsable } from "./key-states.ts";
+import { latestVersion, nextRotationMs, type Key } from "./key.ts";
+import { assertAllowed } from "./key-states.ts";
+import { assertRotates, destroying, type Step } from "./lifecycle.ts";
+import type { OpenedVersion } from "./opened-version.ts";
 
 /** Keys and opened versions that are remembered, each. */
 const CACHE_ENTRIES = 20_000;
@@ -26,17 +28,24 @@ const keyIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
 export interface KeySpec {
   readonly name: string;
   readonly type: KeyType;
+  /** One of the type's purposes; its first where it is absent. */
+  readonly purpose?: KeyPurpose | undefined;
   readonly exportable: boolean;
+  readonly description?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly rotationPeriodDays?: number | undefined;
   /** The material to take in; fresh material is made where it is absent. */
-  readonly imported?: ImportedKey;
+  readonly imported?: ImportedKey | undefined;
 }
 
 export interface KeyringOptions {
   readonly keys: KeyStore;
   /** True where no other process changes the database. */
   readonly exclusive: boolean;
-  /** How a rotation that nobody asked for is committed: the nonces of a version are used up. */
-  commitOwnRotation(key: Key): CommitChange;
+  /** The time, milliseconds: what is due is looked at by it. */
+  readonly now: () => number;
+  /** How a rotation that nobody asked for is committed: the nonces of a version are used up, or its period is over. */
+  commitOwnRotation(key: Key, reason: "nonces" | "period"): CommitChange;
 }
 
 export class Keyring {
@@ -72,20 +81,28 @@ export class Keyring {
     // A name in the form of an id could stand for two keys at once.
     if (isKeyId(spec.name))
       throw new KeysteadError("invalid_name", { detail: "a name may not look like an id" });
-    const algorithm = algorithmOf(spec.type);
+    const purpose = spec.purpose ?? purposesOf(spec.type)[0];
+    const algorithm = algorithmOf(spec.type, purpose);
     const material =
-      spec.imported === undefined ? await algorithm.generate() : algorithm.import(spec.imported);
-    const createdAt = new Date().toISOString();
+      spec.imported === undefined ? await algorithm.generate() : await algorithm.import(spec.imported);
+    const createdAt = this.#nowText();
+    const publicOnly = material.form === "spki";
+    const { description, labels, rotationPeriodDays } = spec;
+    if (rotationPeriodDays !== undefined) assertRotates({ exportable: spec.exportable, publicOnly });
     const key: Key = {
       id: randomId(),
       projectId,
       revision: 1,
       name: spec.name,
       type: spec.type,
+      purpose,
       state: "enabled",
       createdAt,
       exportable: spec.exportable,
-      publicOnly: material.form === "spki",
+      publicOnly,
+      ...(description === undefined ? {} : { description }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(rotationPeriodDays === undefined ? {} : { rotationPeriodDays }),
       versions: [{ version: 1, createdAt }],
     };
     try {
@@ -97,39 +114,69 @@ export class Keyring {
     return key;
   }
 
-  /** Adds a version with fresh material, which encrypts and signs from then on. */
-  async rotate(projectId: string, handle: string, commit: CommitChange): Promise<Key> {
+  /**
+   * Adds a version with fresh material, which encrypts and signs from then on.
+   * @param isDue asked of the key as it is when the change is made; where it says no, the key is left as it is
+   */
+  async rotate(
+    projectId: string,
+    handle: string,
+    commit: CommitChange,
+    isDue: (key: Key) => boolean = () => true,
+  ): Promise<Key> {
     // Made once: a try that lost against another writer uses it for the number after the winner's.
     let material: Material | undefined;
     return this.#change(projectId, handle, commit, async (key) => {
-      assertUsable(key.state, "rotate");
+      if (!isDue(key)) return undefined;
+      assertAllowed(key.state, "rotate");
       if (key.publicOnly) throw new KeysteadError("key_public_only");
-      material ??= await algorithmOf(key.type).generate();
+      material ??= await algorithmOf(key.type, key.purpose).generate();
       const version = latestVersion(key) + 1;
       const next: Key = {
         ...key,
         revision: key.revision + 1,
-        versions: [...key.versions, { version, createdAt: new Date().toISOString() }],
+        versions: [...key.versions, { version, createdAt: this.#nowText() }],
       };
       const writes = [
         ...this.#options.keys.update(next),
         ...this.#options.keys.insertVersion(next, version, material),
       ];
-      return { next, writes, facts: { resource: `key:${key.name}`, version } };
+      return { next, writes, version };
     });
   }
 
-  /** Refuses every use of the key from now on. Revoking it again changes nothing. */
-  async revoke(projectId: string, handle: string, commit: CommitChange): Promise<Key> {
-    return this.#change(projectId, handle, commit, async (key) => {
-      const revokedAt = key.revokedAt ?? new Date().toISOString();
-      const next: Key = { ...key, revision: key.revision + 1, state: "revoked", revokedAt };
-      return Promise.resolve({
-        next,
-        writes: this.#options.keys.update(next),
-        facts: { resource: `key:${key.name}` },
-      });
+  /** Rotates the key if its period is over; somebody may have done it meanwhile. */
+  rotateDue(projectId: string, id: string, commit: CommitChange): Promise<Key> {
+    return this.rotate(projectId, id, commit, (key) => (nextRotationMs(key) ?? Infinity) <= this.#options.now());
+  }
+
+  /** Takes a key one step further in its life; a step that changes nothing commits nothing. */
+  change(projectId: string, handle: string, step: Step, commit: CommitChange, version = 0): Promise<Key> {
+    return this.#change(projectId, handle, commit, (key) => {
+      const next = step(key, this.#options.now());
+      if (next === key) return Promise.resolve(undefined);
+      return Promise.resolve({ next, writes: this.#options.keys.update(next), version });
     });
+  }
+
+  /**
+   * Removes the material of a key whose deletion is due, for good; its record stays, without its name.
+   * Throws `conflict` where it is not due any more.
+   */
+  async destroy(projectId: string, id: string, commit: CommitChange): Promise<Key> {
+    const { keys } = this.#options;
+    const destroyed = await this.#change(projectId, id, commit, (key) => {
+      const next = destroying(key, this.#options.now());
+      return Promise.resolve({ next, writes: [...keys.update(next), ...keys.removeVersions(key)], version: 0 });
+    });
+    for (const { version } of destroyed.versions) this.versionCache.forget(`${id}/${version}`);
+    await keys.scrub();
+    return destroyed;
+  }
+
+  /** Keys that a job has something to do with, earliest first, at most `rows`. */
+  async due(rows: number): Promise<Key[]> {
+    return this.#options.keys.due(new Date(this.#options.now()).toISOString(), rows);
   }
 
   /** A version opened for use; undefined where the key has none of that number. Without a promise where it is at hand. */
@@ -159,30 +206,34 @@ export class Keyring {
     return this.#changes.run(`spent/${key.id}`, async () => {
       const again = await this.get(key.projectId, key.id);
       if (latestVersion(again) > latestVersion(key)) return again;
-      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key));
+      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key, "nonces"));
     });
   }
 
-  /** Runs a change until it meets no other writer. */
+  /** Runs a change until it meets no other writer. A plan that gives nothing leaves the key as it is. */
   async #change(
     projectId: string,
     handle: string,
     commit: CommitChange,
-    plan: (key: Key) => Promise<{ next: Key; writes: Parameters<CommitChange>[0]; facts: ChangeFacts }>,
+    plan: (key: Key) => Promise<Planned | undefined>,
   ): Promise<Key> {
     const { id } = await this.get(projectId, handle);
     return this.#changes.run(id, async () => {
       for (let tries = 0; tries < CONFLICT_TRIES; tries++) {
         const key = await this.get(projectId, id);
-        const { next, writes, facts } = await plan(key);
+        const planned = await plan(key);
+        if (planned === undefined) return key;
+        const { next, writes, version } = planned;
+        const facts = { resource: `key:${key.name}`, version };
         try {
           await commit(writes, facts);
         } catch (error) {
           // Whatever went wrong, only the database knows the key's state now.
           this.#forget(key);
-          if (error instanceof StoreConflict) continue;
+          if (error instanceof StoreConflict && error.table !== "idempotency") continue;
           throw error;
         }
+        this.#forget(key);
         this.#remember(next);
         return next;
       }
@@ -200,6 +251,10 @@ export class Keyring {
     return key;
   }
 
+  #nowText(): string {
+    return new Date(this.#options.now()).toISOString();
+  }
+
   #remember(key: Key): void {
     this.keyCache.set(cacheHandle(key.projectId, key.name), key);
     this.keyCache.set(cacheHandle(key.projectId, key.id), key);
@@ -209,6 +264,13 @@ export class Keyring {
     this.keyCache.forget(cacheHandle(key.projectId, key.name));
     this.keyCache.forget(cacheHandle(key.projectId, key.id));
   }
+}
+
+interface Planned {
+  readonly next: Key;
+  readonly writes: readonly Write[];
+  /** The version made or changed, for the audit entry; 0 for none. */
+  readonly version: number;
 }
 
 /** Whether a handle has the form of an id; no name has. */

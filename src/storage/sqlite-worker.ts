@@ -15,7 +15,10 @@ import { StoreConflict, type Select, type Write } from "./store.ts";
 export interface WorkerCall {
   readonly id: number;
   readonly call:
-    { readonly select: Select<TableName> } | { readonly commit: readonly Write[] } | { readonly close: true };
+    | { readonly select: Select<TableName> }
+    | { readonly commit: readonly Write[] }
+    | { readonly scrub: true }
+    | { readonly close: true };
 }
 
 export type WorkerAnswer =
@@ -31,6 +34,8 @@ const { file } = workerData as { file: string };
 const database = new DatabaseSync(file);
 database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on");
 database.exec("pragma busy_timeout = 5000; pragma wal_autocheckpoint = 2000; pragma temp_store = memory");
+// What is deleted is overwritten with zeros: a destroyed key's material must not stay in free pages.
+database.exec("pragma secure_delete = on");
 const db = kyselyOver(database);
 await prepareSchema();
 
@@ -49,7 +54,8 @@ async function runTurns(): Promise<void> {
   while (waiting.length > 0) {
     const calls = waiting;
     waiting = [];
-    for (const answer of await runTurn(calls)) port?.postMessage(answer);
+    for (const answer of await runTurn(calls.filter(({ call }) => !("scrub" in call)))) port?.postMessage(answer);
+    for (const { id, call } of calls) if ("scrub" in call) port?.postMessage(scrub(id));
     // Lets the messages that came in meanwhile be taken before the next turn.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -74,8 +80,19 @@ async function runTurn(calls: readonly WorkerCall[]): Promise<WorkerAnswer[]> {
   }
 }
 
+/** Moves the write-ahead log into the database and empties it: it holds older copies of pages. */
+function scrub(id: number): WorkerAnswer {
+  try {
+    database.exec("pragma wal_checkpoint(truncate)");
+    return { id, ok: undefined };
+  } catch (error) {
+    return failure(id, error);
+  }
+}
+
 async function runCall(id: number, call: WorkerCall["call"]): Promise<WorkerAnswer> {
   if ("select" in call) return { id, ok: await selectRows(db, call.select) };
+  if ("scrub" in call) throw new Error("no part of a transaction");
   if ("close" in call) {
     setImmediate(() => {
       database.close();

@@ -64,6 +64,10 @@ export class SqliteStore implements Store {
     }
   }
 
+  async scrub(): Promise<void> {
+    await this.#call({ scrub: true });
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

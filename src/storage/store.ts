@@ -33,6 +33,8 @@ export interface Store {
   readonly exclusive: boolean;
   select<T extends TableName>(query: Select<T>): Promise<Schema[T][]>;
   commit(writes: readonly Write[]): Promise<void>;
+  /** Resolves when rows that were deleted before lie in no file of the database any more. */
+  scrub(): Promise<void>;
   /** False after a change failed for want of the disk, until one succeeds. */
   writable(): boolean;
   /** How many calls wait for the database, for the metrics. */

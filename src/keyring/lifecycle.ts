@@ -1,0 +1,161 @@
+/**
+ * What a change makes of a key: pure steps from one Key to the next, which the keyring commits.
+ * Invariant: every step asks the table of states first; a step that changes nothing says so, and nothing is committed
+ * for it.
+ */
+import { KeysteadError } from "../errors.ts";
+import { assertAllowed, type KeyState, type KeyVersionState } from "./key-states.ts";
+import { latestVersion, type Key, type KeyVersionRecord } from "./key.ts";
+
+export const DELETION_DAYS_MIN = 7;
+export const DELETION_DAYS_MAX = 30;
+const DAY_MS = 86_400_000;
+
+/** The fields of a key that its keepers may change; null takes one away. */
+export interface KeyUpdate {
+  readonly description?: string | null;
+  /** Replaces all labels. */
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly minEncryptionVersion?: number;
+  readonly minDecryptionVersion?: number;
+  readonly rotationPeriodDays?: number | null;
+  /** Can be taken away and never given. */
+  readonly exportable?: boolean;
+}
+
+/** The key after the step; the same object where the step changes nothing. */
+export type Step = (key: Key, nowMs: number) => Key;
+
+/** Uses are allowed again, of the whole key or of one version. */
+export function enabling(version: number | undefined): Step {
+  return (key) => {
+    assertAllowed(key.state, "enable");
+    if (version !== undefined) return withVersionState(key, version, "enabled");
+    return key.state === "enabled" ? key : next(key, { state: "enabled" });
+  };
+}
+
+/** Uses are refused until it is enabled again: of the whole key or of one version. */
+export function disabling(version: number | undefined): Step {
+  return (key) => {
+    assertAllowed(key.state, "disable");
+    if (version !== undefined) return withVersionState(key, version, "disabled");
+    return key.state === "disabled" ? key : next(key, { state: "disabled" });
+  };
+}
+
+/** Every use is refused for ever. Revoking again changes nothing. */
+export const revoking: Step = (key, nowMs) => {
+  assertAllowed(key.state, "revoke");
+  if (key.state === "revoked") return key;
+  return next(key, { state: "revoked", revokedAt: new Date(nowMs).toISOString() });
+};
+
+/** Destruction in so many days; every use is refused meanwhile. */
+export function schedulingDeletion(days: number): Step {
+  return (key, nowMs) => {
+    assertAllowed(key.state, "schedule_deletion");
+    return next(key, {
+      state: "pending_deletion",
+      deletion: {
+        requestedAt: new Date(nowMs).toISOString(),
+        dueAt: new Date(nowMs + days * DAY_MS).toISOString(),
+        stateBefore: key.state,
+      },
+    });
+  };
+}
+
+/** Back to the state before the deletion was asked for. */
+export const cancellingDeletion: Step = (key) => {
+  if (key.state === "disabled" || key.state === "revoked") throw new KeysteadError("key_not_pending_deletion");
+  assertAllowed(key.state, "cancel_deletion");
+  const { deletion, ...rest } = key;
+  const state: KeyState = deletion?.stateBefore ?? "disabled";
+  return { ...rest, state, revision: key.revision + 1 };
+};
+
+/** What is left of a key whose deletion is due. Throws where it is not. */
+export const destroying: Step = (key, nowMs) => {
+  const { deletion, ...rest } = key;
+  if (key.state !== "pending_deletion" || deletion === undefined || Date.parse(deletion.dueAt) > nowMs)
+    throw new KeysteadError("conflict");
+  return {
+    ...rest,
+    name: `~${key.id}`,
+    nameBefore: key.name,
+    state: "destroyed",
+    destroyedAt: new Date(nowMs).toISOString(),
+    revision: key.revision + 1,
+  };
+};
+
+/** Changes what its keepers may change. */
+export function updating(update: KeyUpdate): Step {
+  return (key) => {
+    assertAllowed(key.state, "update");
+    let fields: Partial<Key> = {};
+    const { labels, minEncryptionVersion, minDecryptionVersion, rotationPeriodDays, exportable } = update;
+    if (labels !== undefined) fields = { ...fields, labels };
+    if (minEncryptionVersion !== undefined) {
+      assertVersion(key, "min_encryption_version", minEncryptionVersion);
+      fields = { ...fields, minEncryptionVersion };
+    }
+    if (minDecryptionVersion !== undefined) {
+      assertVersion(key, "min_decryption_version", minDecryptionVersion);
+      fields = { ...fields, minDecryptionVersion };
+    }
+    if (exportable === true && !key.exportable) {
+      throw new KeysteadError("invalid_body", { field: "exportable", detail: "it is chosen when a key is made" });
+    }
+    if (exportable === false) fields = { ...fields, exportable };
+    if (typeof rotationPeriodDays === "number") {
+      assertRotates({ ...key, ...fields });
+      fields = { ...fields, rotationPeriodDays };
+    }
+    const changed: Key = { ...key, ...fields, revision: key.revision + 1 };
+    return withoutNulls(changed, update);
+  };
+}
+
+/** Throws where a key cannot rotate by itself. */
+export function assertRotates(key: Pick<Key, "exportable" | "publicOnly">): void {
+  const field = "rotation_period_days";
+  if (key.exportable)
+    throw new KeysteadError("invalid_body", { field, detail: "an exportable key does not rotate by itself" });
+  if (key.publicOnly) throw new KeysteadError("key_public_only");
+}
+
+function withoutNulls(key: Key, update: KeyUpdate): Key {
+  let result = key;
+  if (update.description === null) {
+    const { description: _gone, ...rest } = result;
+    result = rest;
+  } else if (update.description !== undefined) {
+    result = { ...result, description: update.description };
+  }
+  if (update.rotationPeriodDays === null) {
+    const { rotationPeriodDays: _gone, ...rest } = result;
+    result = rest;
+  }
+  return result;
+}
+
+function assertVersion(key: Key, field: string, version: number): void {
+  if (version > latestVersion(key))
+    throw new KeysteadError("invalid_body", { field, detail: "the key has no such version yet" });
+}
+
+function withVersionState(key: Key, version: number, state: KeyVersionState): Key {
+  const record = key.versions.find((candidate) => candidate.version === version);
+  if (record === undefined) throw new KeysteadError("key_version_not_found");
+  if ((record.state ?? "enabled") === state) return key;
+  const versions = key.versions.map(
+    (candidate): KeyVersionRecord => (candidate === record ? { ...candidate, state } : candidate),
+  );
+  return next(key, { versions });
+}
+
+function next(key: Key, fields: Partial<Key>): Key {
+  return { ...key, ...fields, revision: key.revision + 1 };
+}
