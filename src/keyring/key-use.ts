@@ -1,187 +1,70 @@
 /**
- * What callers do with keys: encrypt, decrypt, sign, verify.
- * Ciphertext layout: key version (4 bytes big-endian) ‖ nonce (12 for aes-256, 24 for xaes-256) ‖ ciphertext ‖ tag (16).
- * Invariant: the key's state and purpose are asked before every use; every reason why something does not decrypt looks
- * the same; nothing here waits where key and version are at hand.
+ * What every use of a key asks first: is it allowed in the key's state, is the key of the right kind, may this version be
+ * used for it.
+ * Invariant: no material is opened for a use that state, purpose or version forbid; nothing here waits where key and
+ * version are at hand.
  */
-import type { Buffer } from "node:buffer";
-import { asBuffer } from "../bytes.ts";
 import { KeysteadError } from "../errors.ts";
-import { assertUsable, type KeyUse } from "./key-states.ts";
+import { assertAllowed, type KeyUse } from "./key-states.ts";
+import { keyAlgorithm, latestVersion, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
-import {
-  keyAlgorithm,
-  latestVersion,
-  type CipherVersion,
-  type Key,
-  type OpenedVersion,
-  type SigningVersion,
-} from "./key.ts";
+import type { OpenedVersion } from "./opened-version.ts";
 
-/** Bytes of the key version that stand before the nonce. */
-export const VERSION_BYTES = 4;
+type Family = OpenedVersion["family"];
+type OfFamily<F extends Family> = Extract<OpenedVersion, { readonly family: F }>;
 
-/** Versions that a signature is tried against where it names none. */
-export const VERSIONS_TRIED_MAX = 16;
-
-export interface Encrypted {
-  readonly version: number;
-  readonly nonceBytes: number;
-  /** The whole ciphertext, in the layout above. */
-  readonly ciphertext: Buffer;
-}
-
-export interface Decrypted {
-  readonly version: number;
-  readonly plaintext: Buffer;
-}
-
-/** What is signed: a message, or its SHA-256 digest of 32 bytes. */
-export type Signed = { readonly message: Uint8Array } | { readonly digest: Uint8Array };
-
-/** Encrypts under the key's latest version. Without a promise where everything is at hand. */
-export function encrypt(
-  keyring: Keyring,
-  key: Key,
-  plaintext: Uint8Array,
-  aad: Uint8Array | undefined,
-): Encrypted | Promise<Encrypted> {
-  assertEncrypts(key);
-  const opened = keyring.version(key, latestVersion(key));
-  if (opened instanceof Promise) {
-    return opened.then((version) => encryptLater(keyring, key, cipherVersion(version), plaintext, aad));
-  }
-  const version = cipherVersion(opened);
-  return takesNonce(version)
-    ? encryptUnder(version, plaintext, aad)
-    : encryptLater(keyring, key, version, plaintext, aad);
-}
-
-async function encryptLater(
-  keyring: Keyring,
-  key: Key,
-  opened: CipherVersion,
-  plaintext: Uint8Array,
-  aad: Uint8Array | undefined,
-): Promise<Encrypted> {
-  let current = key;
-  let version = opened;
-  while (!takesNonce(version)) {
-    if (version.nonces?.isSpent(1) === true) {
-      current = await keyring.rotateSpent(current);
-      assertEncrypts(current);
-      version = cipherVersion(await keyring.version(current, latestVersion(current)));
-    } else {
-      await version.nonces?.reserve(1);
-    }
-  }
-  return encryptUnder(version, plaintext, aad);
-}
-
-/** Counts a nonce, or says that none may be drawn now. */
-function takesNonce({ nonces }: CipherVersion): boolean {
-  return nonces === undefined || nonces.take(1);
-}
-
-function encryptUnder(
-  { version, cipher }: CipherVersion,
-  plaintext: Uint8Array,
-  aad: Uint8Array | undefined,
-): Encrypted {
-  const ciphertext = cipher.encrypt(plaintext, aad, VERSION_BYTES);
-  ciphertext.writeUInt32BE(version);
-  return { version, nonceBytes: cipher.nonceBytes, ciphertext };
-}
-
-/** Decrypts what any version of the key encrypted in the same context. Throws `decryption_failed`. */
-export function decrypt(
-  keyring: Keyring,
-  key: Key,
-  ciphertext: Uint8Array,
-  aad: Uint8Array | undefined,
-): Decrypted | Promise<Decrypted> {
-  assertPurpose(key, "decrypt");
-  const message = asBuffer(ciphertext);
-  const version = message.length < VERSION_BYTES ? 0 : message.readUInt32BE(0);
-  const found = keyring.version(key, version);
-  return found instanceof Promise
-    ? found.then((opened) => decryptUnder(opened, message, aad))
-    : decryptUnder(found, message, aad);
-}
-
-function decryptUnder(
-  opened: OpenedVersion | undefined,
-  message: Buffer,
-  aad: Uint8Array | undefined,
-): Decrypted {
-  if (opened === undefined) throw new KeysteadError("decryption_failed");
-  const plaintext = cipherVersion(opened).cipher.decrypt(message.subarray(VERSION_BYTES), aad);
-  if (plaintext === undefined) throw new KeysteadError("decryption_failed");
-  return { version: opened.version, plaintext };
-}
-
-/** Signs with the key's latest version. */
-export async function sign(
-  keyring: Keyring,
-  key: Key,
-  signed: Signed,
-): Promise<{ version: number; signature: Uint8Array }> {
-  assertPurpose(key, "sign");
-  if (key.publicOnly) throw new KeysteadError("key_public_only");
-  const opened = signingVersion(await keyring.version(key, latestVersion(key)));
-  const signature =
-    "digest" in signed
-      ? opened.signing.signDigest(signed.digest)
-      : opened.signing.signMessage(signed.message);
-  return { version: opened.version, signature };
+/** Throws where the key's state or kind does not allow the use. */
+export function assertUse(key: Key, use: KeyUse, ...families: readonly Family[]): void {
+  assertAllowed(key.state, use);
+  if (!families.includes(keyAlgorithm(key).family)) throw new KeysteadError("key_usage");
 }
 
 /**
- * Whether a version of the key made the signature.
- * @param version asks that version only; without it the newest VERSIONS_TRIED_MAX are tried, the latest first
+ * The version that makes something new: the latest, unless another is asked for.
+ * Throws `key_version_not_found`, `key_version_disabled`, `key_version_too_old`.
  */
-export async function verify(
+export function makingVersion(key: Key, wanted: number | undefined): number {
+  const version = wanted ?? latestVersion(key);
+  assertVersion(key, version, Math.max(key.minEncryptionVersion ?? 1, key.minDecryptionVersion ?? 1));
+  return version;
+}
+
+/** Throws where a version may not open or verify what it made. */
+export function assertOpening(key: Key, version: number): void {
+  assertVersion(key, version, key.minDecryptionVersion ?? 1);
+}
+
+/** Whether a version may open or verify what it made. */
+export function mayOpen(key: Key, version: number): boolean {
+  const record = key.versions[version - 1];
+  return (
+    record?.version === version && record.state !== "disabled" && version >= (key.minDecryptionVersion ?? 1)
+  );
+}
+
+function assertVersion(key: Key, version: number, oldest: number): void {
+  // Versions are counted from 1 and never removed.
+  const record = key.versions[version - 1];
+  if (record?.version !== version) throw new KeysteadError("key_version_not_found");
+  if (version < oldest) throw new KeysteadError("key_version_too_old");
+  if (record.state === "disabled") throw new KeysteadError("key_version_disabled");
+}
+
+/** A version opened as one of a family. Throws `key_usage`. Without a promise where it is at hand. */
+export function openedAs<F extends Family>(
   keyring: Keyring,
   key: Key,
-  signed: Signed,
-  signature: Uint8Array,
-  version?: number,
-): Promise<{ valid: boolean; version: number }> {
-  assertPurpose(key, "verify");
-  const newest = key.versions.slice(-VERSIONS_TRIED_MAX).map((record) => record.version);
-  const versions = version === undefined ? newest.reverse() : [version];
-  for (const [tried, candidate] of versions.entries()) {
-    // Each try may take a millisecond: between two the event loop has its turn.
-    if (tried > 0) await new Promise((resolve) => setImmediate(resolve));
-    const opened = await keyring.version(key, candidate);
-    if (opened === undefined) throw new KeysteadError("key_version_not_found");
-    const { signing } = signingVersion(opened);
-    const valid =
-      "digest" in signed
-        ? signing.verifyDigest(signed.digest, signature)
-        : signing.verifyMessage(signed.message, signature);
-    if (valid) return { valid, version: candidate };
-  }
-  return { valid: false, version: version ?? latestVersion(key) };
+  version: number,
+  family: F,
+): OfFamily<F> | Promise<OfFamily<F>> {
+  const opened = keyring.version(key, version);
+  return opened instanceof Promise
+    ? opened.then((found) => ofFamily(found, family))
+    : ofFamily(opened, family);
 }
 
-function assertPurpose(key: Key, use: KeyUse): void {
-  assertUsable(key.state, use);
-  const wanted = use === "encrypt" || use === "decrypt" ? "encrypt" : "sign";
-  if (keyAlgorithm(key).purpose !== wanted) throw new KeysteadError("key_usage");
-}
-
-function assertEncrypts(key: Key): void {
-  assertPurpose(key, "encrypt");
-  if (key.exportable) throw new KeysteadError("key_exportable");
-}
-
-function cipherVersion(opened: OpenedVersion | undefined): CipherVersion {
-  if (opened?.purpose !== "encrypt") throw new KeysteadError("key_usage");
-  return opened;
-}
-
-function signingVersion(opened: OpenedVersion | undefined): SigningVersion {
-  if (opened?.purpose !== "sign") throw new KeysteadError("key_usage");
-  return opened;
+function ofFamily<F extends Family>(opened: OpenedVersion | undefined, family: F): OfFamily<F> {
+  if (opened === undefined) throw new KeysteadError("key_version_not_found");
+  if (opened.family !== family) throw new KeysteadError("key_usage");
+  return opened as OfFamily<F>;
 }
