@@ -1,70 +1,69 @@
-/** The operations on keys. */
-import type { ImportedKey } from "../crypto/material.ts";
-import { algorithmOf, type KeyType } from "../crypto/catalogue.ts";
+/** The operations on keys themselves: making, finding, changing, exporting them. Their uses are in files of their own. */
+import { algorithmOf, purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
+import type { ImportedKey, KeyFormat } from "../crypto/material.ts";
 import { KeysteadError } from "../errors.ts";
-import { assertUsable } from "../keyring/key-states.ts";
+import type { KeyState } from "../keyring/key-states.ts";
 import { keyAlgorithm, latestVersion, type Key } from "../keyring/key.ts";
 import {
-  decrypt,
-  encrypt,
-  sign,
-  verify,
-  type Decrypted,
-  type Encrypted,
-  type Signed,
-} from "../keyring/key-use.ts";
+  exportMaterial,
+  publicKeyOf,
+  unwrapImported,
+  type ExportedKey,
+  type PublicKey,
+  type WrappedKey,
+} from "../keyring/key-transfer.ts";
+import { assertAllowed } from "../keyring/key-states.ts";
+import {
+  cancellingDeletion,
+  disabling,
+  enabling,
+  revoking,
+  schedulingDeletion,
+  updating,
+  type KeyUpdate,
+  type Step,
+} from "../keyring/lifecycle.ts";
 import { decide } from "../policy/decide.ts";
-import type { ProjectContext, ProjectOperation, ResourceName } from "./operation.ts";
+import { findKey, findOtherKey, keyResource, type Named } from "./key-resource.ts";
+import type { ProjectContext, ProjectOperation } from "./operation.ts";
 import { readPage, type Page, type PageInput } from "./paging.ts";
-
-interface Named {
-  readonly name: string;
-}
 
 export interface KeyCreateInput extends Named {
   readonly type: KeyType;
-  /** Undefined takes the default: true for a service that may export keys, false for all others. */
+  /** Undefined takes the type's first. */
+  readonly purpose: KeyPurpose | undefined;
+  /** Undefined takes the default: true for a symmetric key of a service that may export keys, false for all others. */
   readonly exportable: boolean | undefined;
+  readonly description: string | undefined;
+  readonly labels: Readonly<Record<string, string>> | undefined;
+  readonly rotationPeriodDays: number | undefined;
 }
 
 export interface KeyImportInput extends KeyCreateInput {
-  readonly imported: ImportedKey;
+  readonly imported: ImportedKey | WrappedKey;
 }
 
-export interface EncryptInput extends Named {
-  readonly plaintext: Uint8Array;
-  readonly aad: Uint8Array | undefined;
+/** What a list shows only. */
+export interface KeyFilter {
+  readonly state: KeyState | undefined;
+  readonly type: KeyType | undefined;
+  readonly purpose: KeyPurpose | undefined;
+  readonly namePrefix: string | undefined;
+  /** All of them must be there; an empty value asks for the label alone. */
+  readonly labels: ReadonlyMap<string, string>;
 }
 
-export interface DecryptInput extends Named {
-  readonly ciphertext: Uint8Array;
-  readonly aad: Uint8Array | undefined;
-}
-
-export interface SignInput extends Named {
-  readonly signed: Signed;
-}
-
-export interface VerifyInput extends SignInput {
-  readonly signature: Uint8Array;
+export interface VersionInput extends Named {
   readonly version: number | undefined;
 }
 
-export interface ExportInput extends Named {
-  readonly version: number | undefined;
-}
-
-/** Raw key material on its way to a caller: the one result of this service that is secret by purpose. */
-export interface ExportedKey {
-  readonly algorithm: string;
-  readonly version: number;
-  readonly exportedMaterial: Uint8Array;
-}
-
-const keyResource = (input: Named): ResourceName => ({ kind: "key", name: input.name });
-
-function get(context: ProjectContext, input: Named): Key | Promise<Key> {
-  return context.services.keyring.get(context.project.id, input.name);
+export interface ExportInput extends VersionInput {
+  /** Undefined takes the first that the type has. */
+  readonly format: KeyFormat | undefined;
+  /** Wraps the material, under a key of the keyring or a public key of the caller's. */
+  readonly wrapping: { readonly key: string } | { readonly publicKeyDer: Uint8Array } | undefined;
+  /** Only what encrypts data in the caller's own process. */
+  readonly cipherOnly: boolean;
 }
 
 export const keyCreate: ProjectOperation<KeyCreateInput, Key> = {
@@ -80,7 +79,12 @@ export const keyImport: ProjectOperation<KeyImportInput, Key> = {
   scope: "kms:import_key",
   inProject: true,
   resource: keyResource,
-  run: (context, input) => createKey(context, input, input.imported),
+  async run(context, input) {
+    const { imported } = input;
+    if (!("wrappedUnder" in imported)) return createKey(context, input, imported);
+    const wrapping = await findOtherKey(context, imported.wrappedUnder, "kms:decrypt");
+    return createKey(context, input, await unwrapImported(context.services.keyring, wrapping, imported));
+  },
 };
 
 export const keyGet: ProjectOperation<Named, Key> = {
@@ -88,10 +92,10 @@ export const keyGet: ProjectOperation<Named, Key> = {
   scope: "kms:read_key",
   inProject: true,
   resource: keyResource,
-  run: get,
+  run: findKey,
 };
 
-export const keyList: ProjectOperation<PageInput, Page<Key>> = {
+export const keyList: ProjectOperation<PageInput & KeyFilter, Page<Key>> = {
   id: "key.list",
   scope: "kms:list_keys",
   inProject: true,
@@ -99,10 +103,12 @@ export const keyList: ProjectOperation<PageInput, Page<Key>> = {
   run(context, input) {
     const { project, caller, services } = context;
     const isVisible = (name: string): boolean =>
+      name.startsWith(input.namePrefix ?? "") &&
       decide(caller.bindings, "kms:list_keys", { project: project.id, name });
-    return readPage(services.cursors, input, (after, rows) =>
-      services.keyring.list(project.id, after, rows, isVisible),
-    );
+    return readPage(services.cursors, input, async (after, rows) => {
+      const slice = await services.keyring.list(project.id, after, rows, isVisible);
+      return { ...slice, items: slice.items.filter((key) => fits(key, input)) };
+    });
   },
 };
 
@@ -114,60 +120,65 @@ export const keyRotate: ProjectOperation<Named, Key> = {
   run: (context, input) => context.services.keyring.rotate(context.project.id, input.name, context.commit),
 };
 
+export const keyUpdate: ProjectOperation<Named & { readonly update: KeyUpdate }, Key> = {
+  id: "key.update",
+  scope: "kms:update_key",
+  inProject: true,
+  resource: keyResource,
+  run: (context, input) => change(context, input, updating(input.update)),
+};
+
+export const keyEnable: ProjectOperation<VersionInput, Key> = {
+  id: "key.enable",
+  scope: "kms:disable_key",
+  inProject: true,
+  resource: keyResource,
+  run: (context, input) => change(context, input, enabling(input.version), input.version),
+};
+
+export const keyDisable: ProjectOperation<VersionInput, Key> = {
+  id: "key.disable",
+  scope: "kms:disable_key",
+  inProject: true,
+  resource: keyResource,
+  run: (context, input) => change(context, input, disabling(input.version), input.version),
+};
+
 export const keyRevoke: ProjectOperation<Named, Key> = {
   id: "key.revoke",
   scope: "kms:revoke_key",
   inProject: true,
   resource: keyResource,
-  run: (context, input) => context.services.keyring.revoke(context.project.id, input.name, context.commit),
+  run: (context, input) => change(context, input, revoking),
 };
 
-export const keyEncrypt: ProjectOperation<EncryptInput, Encrypted> = {
-  id: "key.encrypt",
-  scope: "kms:encrypt",
+export const keyScheduleDeletion: ProjectOperation<Named & { readonly days: number }, Key> = {
+  id: "key.schedule_deletion",
+  scope: "kms:delete_key",
+  severity: "WARNING",
   inProject: true,
   resource: keyResource,
-  run(context, input) {
-    const use = (key: Key): Encrypted | Promise<Encrypted> =>
-      encrypt(context.services.keyring, key, input.plaintext, input.aad);
-    return noteVersion(context, withKey(context, input, use));
-  },
+  run: (context, input) => change(context, input, schedulingDeletion(input.days)),
 };
 
-export const keyDecrypt: ProjectOperation<DecryptInput, Decrypted> = {
-  id: "key.decrypt",
-  scope: "kms:decrypt",
+export const keyCancelDeletion: ProjectOperation<Named, Key> = {
+  id: "key.cancel_deletion",
+  scope: "kms:delete_key",
   inProject: true,
   resource: keyResource,
-  run(context, input) {
-    const use = (key: Key): Decrypted | Promise<Decrypted> =>
-      decrypt(context.services.keyring, key, input.ciphertext, input.aad);
-    return noteVersion(context, withKey(context, input, use));
-  },
+  run: (context, input) => change(context, input, cancellingDeletion),
 };
 
-export const keySign: ProjectOperation<SignInput, { version: number; signature: Uint8Array }> = {
-  id: "key.sign",
-  scope: "kms:sign",
+export const keyPublic: ProjectOperation<VersionInput, PublicKey> = {
+  id: "key.public",
+  scope: "kms:read_key",
   inProject: true,
   resource: keyResource,
   async run(context, input) {
-    const result = await sign(context.services.keyring, await get(context, input), input.signed);
-    context.version = result.version;
-    return result;
-  },
-};
-
-export const keyVerify: ProjectOperation<VerifyInput, { valid: boolean; version: number }> = {
-  id: "key.verify",
-  scope: "kms:verify",
-  inProject: true,
-  resource: keyResource,
-  async run(context, input) {
-    const key = await get(context, input);
-    const result = await verify(context.services.keyring, key, input.signed, input.signature, input.version);
-    context.version = result.version;
-    return result;
+    const key = await findKey(context, input);
+    const version = input.version ?? latestVersion(key);
+    context.version = version;
+    return publicKeyOf(context.services.keyring, key, version);
   },
 };
 
@@ -179,36 +190,38 @@ export const keyExport: ProjectOperation<ExportInput, ExportedKey> = {
   inProject: true,
   resource: keyResource,
   async run(context, input) {
-    const key = await get(context, input);
-    const algorithm = keyAlgorithm(key);
-    if (algorithm.purpose !== "encrypt") throw new KeysteadError("key_usage");
+    const key = await findKey(context, input);
+    if (input.cipherOnly && keyAlgorithm(key).family !== "cipher") throw new KeysteadError("key_usage");
     if (!key.exportable) throw new KeysteadError("key_not_exportable");
-    assertUsable(key.state, "export");
+    assertAllowed(key.state, "export");
     const version = input.version ?? latestVersion(key);
-    const { bytes } = await context.services.keyring.material(key, version);
+    const { wrapping } = input;
+    const under =
+      wrapping !== undefined && "key" in wrapping
+        ? await findOtherKey(context, wrapping.key, "kms:encrypt")
+        : wrapping;
+    const exported = await exportMaterial(context.services.keyring, key, version, input.format, under);
     context.version = version;
-    return { algorithm: algorithm.exportName, version, exportedMaterial: bytes };
+    return exported;
   },
 };
 
-/** Hands the key that the input names to `use`; without a promise where it is at hand. */
-function withKey<T>(
-  context: ProjectContext,
-  input: Named,
-  use: (key: Key) => T | Promise<T>,
-): T | Promise<T> {
-  const key = get(context, input);
-  return key instanceof Promise ? key.then(use) : use(key);
+function change(context: ProjectContext, input: Named, step: Step, version?: number): Promise<Key> {
+  const { project, services, commit } = context;
+  return services.keyring.change(project.id, input.name, step, commit, version);
 }
 
-/** Tells the audit entry which version was used. */
-function noteVersion<T extends { readonly version: number }>(
-  context: ProjectContext,
-  result: T | Promise<T>,
-): T | Promise<T> {
-  if (result instanceof Promise) return result.then((value) => noteVersion(context, value));
-  context.version = result.version;
-  return result;
+function fits(key: Key, filter: KeyFilter): boolean {
+  const { state, type, purpose, labels } = filter;
+  // What is left of destroyed keys is shown to whoever asks for it.
+  if (state === undefined ? key.state === "destroyed" : key.state !== state) return false;
+  if (type !== undefined && key.type !== type) return false;
+  if (purpose !== undefined && key.purpose !== purpose) return false;
+  for (const [name, value] of labels) {
+    const has = key.labels !== undefined && Object.hasOwn(key.labels, name) ? key.labels[name] : undefined;
+    if (has === undefined || (value !== "" && has !== value)) return false;
+  }
+  return true;
 }
 
 function createKey(
@@ -217,22 +230,20 @@ function createKey(
   imported: ImportedKey | undefined,
 ): Promise<Key> {
   const { caller, project, services } = context;
-  const { name, type } = input;
-  const symmetric = algorithmOf(type).purpose === "encrypt";
-  const mayExport =
-    symmetric &&
-    caller.kind === "service" &&
-    decide(caller.bindings, "kms:export_key", { project: project.id, name });
-  if (input.exportable === true && !symmetric) {
-    throw new KeysteadError("invalid_body", {
-      field: "exportable",
-      detail: "only symmetric keys can be exportable",
-    });
+  const { name, type, description, labels, rotationPeriodDays } = input;
+  const purpose = input.purpose ?? purposesOf(type)[0];
+  if (!purposesOf(type).includes(purpose)) {
+    throw new KeysteadError("invalid_body", { field: "purpose", detail: "the type has no such purpose" });
   }
-  const spec = { name, type, exportable: input.exportable ?? mayExport };
+  const mayExport =
+    caller.kind === "service" &&
+    algorithmOf(type, purpose).family === "cipher" &&
+    rotationPeriodDays === undefined &&
+    decide(caller.bindings, "kms:export_key", { project: project.id, name });
+  const exportable = input.exportable ?? mayExport;
   return services.keyring.create(
     project.id,
-    imported === undefined ? spec : { ...spec, imported },
+    { name, type, purpose, exportable, description, labels, rotationPeriodDays, imported },
     context.commit,
   );
 }
