@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor } from "./audit/auditor.ts";
-import type { CommitChange } from "./audit/change.ts";
+import { createJobs, createServices } from "./compose-services.ts";
 import type { Address, Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { Admission } from "./http/admission.ts";
@@ -16,16 +16,11 @@ import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-ap
 import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
 import type { Listener, ListenOptions, WireRoute } from "./http/wire.ts";
-import { Accounts } from "./identity/accounts.ts";
 import { Authenticator } from "./identity/authenticate.ts";
-import { JwtAuthority, JwtRevocations } from "./identity/jwt.ts";
-import { DEFAULT_PROJECT, Projects } from "./identity/projects.ts";
-import { KeyStore } from "./keyring/key-store.ts";
-import { Keyring } from "./keyring/keyring.ts";
+import { JwtAuthority } from "./identity/jwt.ts";
+import { DEFAULT_PROJECT } from "./identity/projects.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
-import { SealedCursors } from "./seal/cursors.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
-import { Secrets } from "./secrets/secrets.ts";
 import type { Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
@@ -46,6 +41,8 @@ export interface ComposeOptions {
   /** For tests: a lower limit of nonces a key version, and an audit log that fails on demand. */
   readonly noncesMax?: number;
   readonly auditSink?: AuditSink;
+  /** Replaces the clock that rotation periods and deletion windows go by, for tests. */
+  readonly now?: () => number;
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken. */
   readonly onFatal?: (error: Error) => void;
@@ -63,6 +60,8 @@ export interface Keystead {
   listen(): Promise<readonly Listener[]>;
   /** Opens the audit log's path anew, after another program renamed the file. */
   reopenAuditLog(): void;
+  /** Does at once what is due: rotations, destructions. */
+  runJobs(): Promise<void>;
   /** Refuses what is new, lets what is under way finish (at most 10 s), then closes everything. */
   close(): Promise<void>;
 }
@@ -90,7 +89,13 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
     auditor = await openAudit(config, options, store, log, onFatal);
-    const services = createServices(store, barrier, auditor, options);
+    const services = createServices({
+      store,
+      barrier,
+      auditor,
+      now: options.now ?? Date.now,
+      noncesMax: options.noncesMax,
+    });
     if (fresh) await initialise(services, seal, firstKey);
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
@@ -154,38 +159,6 @@ async function openAudit(
     if (path === undefined || !(error instanceof Error) || !("errno" in error)) throw error;
     throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be opened for writing at ${path}`);
   }
-}
-
-function createServices(store: Store, barrier: Barrier, auditor: Auditor, options: ComposeOptions): Services {
-  const projects = new Projects(store, barrier);
-  const keyring = new Keyring({
-    keys: new KeyStore(store, barrier, options.noncesMax),
-    exclusive: store.exclusive,
-    commitOwnRotation(key): CommitChange {
-      return async (writes, facts) => {
-        const project = (await projects.byId(key.projectId))?.name ?? "";
-        await auditor.commitChange(
-          {
-            ...serviceFacts("key.rotate"),
-            project,
-            ...facts,
-            version: facts.version ?? 0,
-            details: { reason: "nonces" },
-          },
-          writes,
-        );
-      };
-    },
-  });
-  return {
-    keyring,
-    projects,
-    secrets: new Secrets(store, barrier),
-    accounts: new Accounts(store, barrier),
-    jwtRevocations: new JwtRevocations(store, barrier),
-    auditor,
-    cursors: new SealedCursors(barrier),
-  };
 }
 
 /** The first records of an empty database: the barrier's first key and the default project. */
@@ -269,6 +242,7 @@ async function serve(parts: Parts): Promise<Keystead> {
   ];
   const fallback = nativeFallback({ metrics });
   let listeners: Listener[] = [];
+  const jobs = createJobs(store, services, config.node, log);
   return {
     config,
     services,
@@ -289,19 +263,23 @@ async function serve(parts: Parts): Promise<Keystead> {
           );
         }
       }
+      jobs.start();
       return listeners;
     },
     reopenAuditLog: () => {
       auditor.log.reopen();
     },
+    runJobs: () => jobs.runDue(),
     async close() {
       admission.stop();
+      const jobsStopped = jobs.stop();
       for (const listener of listeners) listener.stop();
       const deadline = performance.now() + GRACE_MS;
       while (admission.inFlight > 0 && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
       for (const listener of listeners) await listener.close();
+      await jobsStopped;
       admission.flushSummaries();
       await auditor.close();
       await store.close();

@@ -56,6 +56,7 @@ export const errorRegistry = {
   invalid_key_material: { status: 400, title: "The key material is not valid for this type and format" },
   // One text for every reason: a wrong key, version, context, nonce or tag all look the same.
   decryption_failed: { status: 400, title: "Decryption failed" },
+  unwrap_failed: { status: 400, title: "The wrapped key does not open under this wrapping key" },
   // The service
   internal_error: { status: 500, title: "The service failed to answer this request" },
   audit_unavailable: { status: 503, title: "The audit log cannot be written, so nothing is served" },

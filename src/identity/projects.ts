@@ -13,11 +13,22 @@ import { StoreConflict, type Store } from "../storage/store.ts";
 
 export const DEFAULT_PROJECT = "default";
 const CACHE_ENTRIES = 10_000;
+const DAY_MS = 86_400_000;
 
-export interface Project {
-  readonly id: string;
+export type ProjectState = "enabled" | "pending_deletion" | "destroyed";
+
+interface ProjectRecord {
+  /** Free again when the project is destroyed: then it is `~` and the id. */
   readonly name: string;
   readonly createdAt: string;
+  /** Absent: enabled. */
+  readonly state?: ProjectState;
+  readonly deletion?: { readonly requestedAt: string; readonly dueAt: string };
+}
+
+export interface Project extends ProjectRecord {
+  readonly id: string;
+  readonly revision: number;
 }
 
 export class Projects {
@@ -63,10 +74,8 @@ export class Projects {
 
   /** Makes a project. Throws `project_exists`. */
   async create(name: string, commit: CommitChange): Promise<Project> {
-    const project: Project = { id: randomId(), name, createdAt: new Date().toISOString() };
-    const record = { name, createdAt: project.createdAt };
-    const sealed = this.#barrier.sealJson(place(project.id, 1), record);
-    const row = { id: project.id, name, revision: 1, created_at: project.createdAt, due_at: null, sealed };
+    const project: Project = { id: randomId(), name, revision: 1, createdAt: new Date().toISOString() };
+    const row = this.#rowOf(project);
     try {
       await commit([{ insert: "projects", row }], { resource: `project:${name}` });
     } catch (error) {
@@ -76,20 +85,87 @@ export class Projects {
     return project;
   }
 
+  /**
+   * Refuses everything in the project, and destroys it in so many days. Throws `project_pending_deletion`.
+   */
+  scheduleDeletion(name: string, days: number, nowMs: number, commit: CommitChange): Promise<Project> {
+    return this.#change(name, commit, (project) => {
+      if (name === DEFAULT_PROJECT) throw new KeysteadError("invalid_body", { detail: "the default project stays" });
+      if (project.state === "pending_deletion") throw new KeysteadError("project_pending_deletion");
+      const deletion = {
+        requestedAt: new Date(nowMs).toISOString(),
+        dueAt: new Date(nowMs + days * DAY_MS).toISOString(),
+      };
+      return { ...project, state: "pending_deletion", deletion };
+    });
+  }
+
+  /** Throws `project_not_pending_deletion`. */
+  cancelDeletion(name: string, commit: CommitChange): Promise<Project> {
+    return this.#change(name, commit, (project) => {
+      if (project.state !== "pending_deletion") throw new KeysteadError("project_not_pending_deletion");
+      const { deletion: _gone, ...rest } = project;
+      return { ...rest, state: "enabled" };
+    });
+  }
+
+  /** Leaves a record without a name; what the project held must be gone before. */
+  destroy(name: string, nowMs: number, commit: CommitChange): Promise<Project> {
+    return this.#change(name, commit, (project) => {
+      if (!isDue(project, nowMs)) throw new KeysteadError("conflict");
+      const { deletion: _gone, ...rest } = project;
+      return { ...rest, name: `~${project.id}`, state: "destroyed" };
+    });
+  }
+
+  /** Projects whose deletion is due, earliest first. */
+  async due(nowMs: number, rows: number): Promise<Project[]> {
+    const found = await this.#store.select({ from: "projects", orderBy: "due_at", after: "", limit: rows });
+    return found.map((row) => this.#open(row)).filter((project) => isDue(project, nowMs));
+  }
+
+  async #change(name: string, commit: CommitChange, step: (project: Project) => Project): Promise<Project> {
+    const project = await this.#find({ name });
+    if (project === undefined || project.state === "destroyed") throw new KeysteadError("project_not_found");
+    const next = { ...step(project), revision: project.revision + 1 };
+    const { id: _id, created_at: _createdAt, ...set } = this.#rowOf(next);
+    const where = { id: project.id, revision: project.revision };
+    try {
+      await commit([{ update: "projects", where, set }], { resource: `project:${name}` });
+    } catch (error) {
+      this.#cache.forget(name);
+      if (error instanceof StoreConflict && error.table === "projects") throw new KeysteadError("conflict");
+      throw error;
+    }
+    this.#cache.forget(name);
+    return next;
+  }
+
+  #rowOf(project: Project): Schema["projects"] {
+    const { id, revision, ...record } = project;
+    const sealed = this.#barrier.sealJson(place(id, revision), record satisfies ProjectRecord);
+    const due = project.deletion?.dueAt ?? null;
+    return { id, name: project.name, revision, created_at: project.createdAt, due_at: due, sealed };
+  }
+
   async #find(where: { name: string } | { id: string }): Promise<Project | undefined> {
     const [row] = await this.#store.select({ from: "projects", where });
     return row === undefined ? undefined : this.#open(row);
   }
 
   #open(row: Schema["projects"]): Project {
-    const record = this.#barrier.openJson<Omit<Project, "id">>(place(row.id, row.revision), row.sealed);
+    const record = this.#barrier.openJson<ProjectRecord>(place(row.id, row.revision), row.sealed);
     if (record.name !== row.name) {
       throw new KeysteadError("internal_error", {
         cause: new Error("a project was renamed outside the service"),
       });
     }
-    return { ...record, id: row.id };
+    return { ...record, id: row.id, revision: row.revision };
   }
+}
+
+function isDue({ state, deletion }: Project, nowMs: number): boolean {
+  return state === "pending_deletion" && deletion !== undefined && Date.parse(deletion.dueAt) <= nowMs;
 }
 
 function place(id: string, revision: number): RecordPlace {

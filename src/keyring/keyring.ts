@@ -15,7 +15,7 @@ import { StoreConflict, type Write } from "../storage/store.ts";
 import type { KeyStore } from "./key-store.ts";
 import { latestVersion, nextRotationMs, type Key } from "./key.ts";
 import { assertAllowed } from "./key-states.ts";
-import { assertRotates, destroying, type Step } from "./lifecycle.ts";
+import { assertRotates, destroying, destroyingWithProject, type Step } from "./lifecycle.ts";
 import type { OpenedVersion } from "./opened-version.ts";
 
 /** Keys and opened versions that are remembered, each. */
@@ -44,8 +44,8 @@ export interface KeyringOptions {
   readonly exclusive: boolean;
   /** The time, milliseconds: what is due is looked at by it. */
   readonly now: () => number;
-  /** How a rotation that nobody asked for is committed: the nonces of a version are used up, or its period is over. */
-  commitOwnRotation(key: Key, reason: "nonces" | "period"): CommitChange;
+  /** How a rotation that nobody asked for is committed: the nonces of a version are used up. */
+  commitOwnRotation(key: Key): CommitChange;
 }
 
 export class Keyring {
@@ -163,10 +163,20 @@ export class Keyring {
    * Removes the material of a key whose deletion is due, for good; its record stays, without its name.
    * Throws `conflict` where it is not due any more.
    */
-  async destroy(projectId: string, id: string, commit: CommitChange): Promise<Key> {
+  destroy(projectId: string, id: string, commit: CommitChange): Promise<Key> {
+    return this.#destroy(projectId, id, commit, destroying);
+  }
+
+  /** The same, whatever its state: its project goes. */
+  destroyWithProject(projectId: string, id: string, commit: CommitChange): Promise<Key> {
+    return this.#destroy(projectId, id, commit, destroyingWithProject);
+  }
+
+  async #destroy(projectId: string, id: string, commit: CommitChange, step: Step): Promise<Key> {
     const { keys } = this.#options;
     const destroyed = await this.#change(projectId, id, commit, (key) => {
-      const next = destroying(key, this.#options.now());
+      const next = step(key, this.#options.now());
+      if (next === key) return Promise.resolve(undefined);
       return Promise.resolve({ next, writes: [...keys.update(next), ...keys.removeVersions(key)], version: 0 });
     });
     for (const { version } of destroyed.versions) this.versionCache.forget(`${id}/${version}`);
@@ -206,7 +216,7 @@ export class Keyring {
     return this.#changes.run(`spent/${key.id}`, async () => {
       const again = await this.get(key.projectId, key.id);
       if (latestVersion(again) > latestVersion(key)) return again;
-      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key, "nonces"));
+      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key));
     });
   }
 

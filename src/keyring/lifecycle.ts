@@ -75,11 +75,18 @@ export const cancellingDeletion: Step = (key) => {
   return { ...rest, state, revision: key.revision + 1 };
 };
 
-/** What is left of a key whose deletion is due. Throws where it is not. */
+/** What is left of a key whose deletion is due. Throws `conflict` where it is not. */
 export const destroying: Step = (key, nowMs) => {
-  const { deletion, ...rest } = key;
+  const { deletion } = key;
   if (key.state !== "pending_deletion" || deletion === undefined || Date.parse(deletion.dueAt) > nowMs)
     throw new KeysteadError("conflict");
+  return destroyingWithProject(key, nowMs);
+};
+
+/** What is left of a key whose project is destroyed. */
+export const destroyingWithProject: Step = (key, nowMs) => {
+  if (key.state === "destroyed") return key;
+  const { deletion: _gone, ...rest } = key;
   return {
     ...rest,
     name: `~${key.id}`,

@@ -61,6 +61,24 @@ export const projectList: GlobalOperation<PageInput, Page<Project>> = {
   },
 };
 
+export const projectScheduleDeletion: GlobalOperation<Named & { readonly days: number }, Project> = {
+  id: "project.schedule_deletion",
+  scope: "kms:manage_projects",
+  severity: "WARNING",
+  inProject: false,
+  resource: projectResource,
+  run: ({ services, commit }, { name, days }) =>
+    services.projects.scheduleDeletion(name, days, services.now(), commit),
+};
+
+export const projectCancelDeletion: GlobalOperation<Named, Project> = {
+  id: "project.cancel_deletion",
+  scope: "kms:manage_projects",
+  inProject: false,
+  resource: projectResource,
+  run: ({ services, commit }, { name }) => services.projects.cancelDeletion(name, commit),
+};
+
 export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind }, ShownAccount> = {
   id: "account.create",
   scope: "kms:manage_accounts",

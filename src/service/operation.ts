@@ -24,6 +24,8 @@ export interface Services {
   readonly jwtRevocations: JwtRevocations;
   readonly auditor: Auditor;
   readonly cursors: Cursors;
+  /** The time, milliseconds. */
+  readonly now: () => number;
 }
 
 /** What an operation is about, by kind and name. */

@@ -45,6 +45,7 @@ export class Door {
         const found = this.services.projects.byName(call.project);
         context.found = found instanceof Promise ? await found : found;
         if (!hasPart(call.caller, context.found)) throw new KeysteadError("project_not_found");
+        if (context.found?.state === "pending_deletion") throw new KeysteadError("project_pending_deletion");
         if (context.resource?.kind === "key" && isKeyId(context.resource.name)) await context.nameKey();
       }
       authorize(operation, call.caller, context);

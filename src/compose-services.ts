@@ -1,0 +1,90 @@
+/**
+ * Puts together what operations work with, and what the service does by itself: a part of compose.ts, for its length.
+ * Invariant: what nobody asked for is committed with an audit entry of its own, like everything else.
+ */
+import { serviceFacts, type Auditor } from "./audit/auditor.ts";
+import type { CommitChange } from "./audit/change.ts";
+import { Accounts } from "./identity/accounts.ts";
+import { JwtRevocations } from "./identity/jwt.ts";
+import { Projects } from "./identity/projects.ts";
+import { dueKeys } from "./jobs/due-keys.ts";
+import { dueProjects } from "./jobs/due-projects.ts";
+import { JobRunner } from "./jobs/job-runner.ts";
+import { KeyStore } from "./keyring/key-store.ts";
+import { Keyring } from "./keyring/keyring.ts";
+import type { Barrier } from "./seal/barrier.ts";
+import { SealedCursors } from "./seal/cursors.ts";
+import { Secrets } from "./secrets/secrets.ts";
+import type { Services } from "./service/operation.ts";
+import type { Store } from "./storage/store.ts";
+import type { Log } from "./telemetry/log.ts";
+
+export interface ServiceOptions {
+  readonly store: Store;
+  readonly barrier: Barrier;
+  readonly auditor: Auditor;
+  /** The time, milliseconds. */
+  readonly now: () => number;
+  /** Replaces the nonce limit of the catalogue, for tests. */
+  readonly noncesMax: number | undefined;
+}
+
+/** Everything that operations work with. */
+export function createServices({ store, barrier, auditor, now, noncesMax }: ServiceOptions): Services {
+  const projects = new Projects(store, barrier);
+  const keyring = new Keyring({
+    keys: new KeyStore(store, barrier, noncesMax),
+    exclusive: store.exclusive,
+    now,
+    commitOwnRotation: (key) => async (writes, facts) => {
+      const project = (await projects.byId(key.projectId))?.name ?? "";
+      await commitOwn(auditor, "key.rotate", project, { reason: "nonces" })(writes, facts);
+    },
+  });
+  return {
+    keyring,
+    projects,
+    secrets: new Secrets(store, barrier),
+    accounts: new Accounts(store, barrier),
+    jwtRevocations: new JwtRevocations(store, barrier),
+    auditor,
+    cursors: new SealedCursors(barrier),
+    now,
+  };
+}
+
+/** What is done without anybody asking. */
+export function createJobs(store: Store, services: Services, node: string, log: Log): JobRunner {
+  const { auditor, keyring, projects, secrets, now } = services;
+  const ofKeys = dueKeys({
+    keyring,
+    log,
+    commitOwn: (action, key) => async (writes, facts) => {
+      const project = (await projects.byId(key.projectId))?.name ?? "";
+      const details = action === "key.rotate" ? { reason: "period" } : { reason: "deletion" };
+      await commitOwn(auditor, action, project, details)(writes, facts);
+    },
+  });
+  const ofProjects = dueProjects({
+    projects,
+    keyring,
+    secrets,
+    log,
+    now,
+    commitOwn: (action, project) => commitOwn(auditor, action, project.name, { reason: "deletion" }),
+  });
+  return new JobRunner({ store, node, jobs: [ofKeys, ofProjects], log, now });
+}
+
+function commitOwn(
+  auditor: Auditor,
+  action: string,
+  project: string,
+  details: Readonly<Record<string, string>>,
+): CommitChange {
+  return (writes, facts) =>
+    auditor.commitChange(
+      { ...serviceFacts(action), project, ...facts, version: facts.version ?? 0, details },
+      writes,
+    );
+}

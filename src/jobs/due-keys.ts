@@ -1,0 +1,47 @@
+/**
+ * Keys whose time has come: a rotation period that is over, a deletion whose window has passed.
+ * Invariant: what is due is asked of the key's sealed record when the change is made, never of the column that it was
+ * found by; a key that is due more than once, as after a long stop, is rotated once.
+ */
+import type { CommitChange } from "../audit/change.ts";
+import type { Keyring } from "../keyring/keyring.ts";
+import type { Key } from "../keyring/key.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Job } from "./job-runner.ts";
+
+const ROUND_KEYS = 100;
+
+export interface DueKeysOptions {
+  readonly keyring: Keyring;
+  readonly log: Log;
+  /** How the service commits what nobody asked for, under an action such as `key.rotate`. */
+  commitOwn(action: "key.rotate" | "key.destroy", key: Key): CommitChange;
+}
+
+/** The job of due keys. */
+export function dueKeys({ keyring, log, commitOwn }: DueKeysOptions): Job {
+  const act = async (key: Key): Promise<void> => {
+    if (key.state === "pending_deletion") await keyring.destroy(key.projectId, key.id, commitOwn("key.destroy", key));
+    else await keyring.rotateDue(key.projectId, key.id, commitOwn("key.rotate", key));
+  };
+  return {
+    name: "due-keys",
+    async run(stopped) {
+      const seen = new Set<string>();
+      for (;;) {
+        // Those that failed stand before the others: they must not hide them.
+        const due = (await keyring.due(ROUND_KEYS + seen.size)).filter(({ id }) => !seen.has(id));
+        if (due.length === 0) return;
+        for (const key of due) {
+          if (stopped()) return;
+          seen.add(key.id);
+          try {
+            await act(key);
+          } catch (error) {
+            log.error("a due key could not be changed and is tried again", { key: key.id, cause: String(error) });
+          }
+        }
+      }
+    },
+  };
+}

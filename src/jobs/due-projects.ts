@@ -1,0 +1,71 @@
+/**
+ * Projects whose deletion window has passed: their keys are destroyed, their secrets removed, then the project itself.
+ * Invariant: the project's record goes last, so that an interrupted destruction is found again and goes on; every key and
+ * secret that goes has its own audit entry.
+ */
+import type { CommitChange } from "../audit/change.ts";
+import type { Project, Projects } from "../identity/projects.ts";
+import type { Keyring } from "../keyring/keyring.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Job } from "./job-runner.ts";
+
+const ROUND_ROWS = 100;
+const everything = (): boolean => true;
+
+export interface DueProjectsOptions {
+  readonly projects: Projects;
+  readonly keyring: Keyring;
+  readonly secrets: Secrets;
+  readonly log: Log;
+  readonly now: () => number;
+  /** How the service commits what nobody asked for at this moment. */
+  commitOwn(action: "key.destroy" | "secret.delete" | "project.destroy", project: Project): CommitChange;
+}
+
+/** The job of due projects. */
+export function dueProjects(options: DueProjectsOptions): Job {
+  const { projects, log, now } = options;
+  return {
+    name: "due-projects",
+    async run(stopped) {
+      for (const project of await projects.due(now(), ROUND_ROWS)) {
+        try {
+          if (!(await destroyContent(options, project, stopped))) return;
+          await projects.destroy(project.name, now(), options.commitOwn("project.destroy", project));
+        } catch (error) {
+          log.error("a due project could not be destroyed and is tried again", {
+            project: project.id,
+            cause: String(error),
+          });
+        }
+      }
+    },
+  };
+}
+
+/** False where it was stopped on the way. */
+async function destroyContent(
+  { keyring, secrets, commitOwn }: DueProjectsOptions,
+  project: Project,
+  stopped: () => boolean,
+): Promise<boolean> {
+  for (let after: string | undefined = ""; after !== undefined; ) {
+    const { items, lastName } = await keyring.list(project.id, after, ROUND_ROWS, everything);
+    for (const { id, state } of items) {
+      if (stopped()) return false;
+      if (state !== "destroyed")
+        await keyring.destroyWithProject(project.id, id, commitOwn("key.destroy", project));
+    }
+    after = lastName;
+  }
+  for (let after: string | undefined = ""; after !== undefined; ) {
+    const { items, lastName } = await secrets.list(project.id, after, ROUND_ROWS, everything);
+    for (const { name } of items) {
+      if (stopped()) return false;
+      await secrets.remove(project.id, name, commitOwn("secret.delete", project));
+    }
+    after = lastName;
+  }
+  return true;
+}

@@ -1,0 +1,72 @@
+/**
+ * Runs what has to be done when its time comes, without anybody asking: at the start, and then every few seconds.
+ * Invariant: one round at a time; what fails is logged and tried again in the next round; nothing here keeps the process
+ * alive or delays its end by more than the step under way.
+ */
+import type { Log } from "../telemetry/log.ts";
+import type { Store } from "../storage/store.ts";
+import { takeLease } from "./lease.ts";
+
+const ROUND_MS = 10_000;
+const LEASE_SECONDS = 60;
+
+/** One kind of work. */
+export interface Job {
+  readonly name: string;
+  /** Does what is due; looks at `stopped` between two steps. */
+  run(stopped: () => boolean): Promise<void>;
+}
+
+export interface JobRunnerOptions {
+  readonly store: Store;
+  readonly node: string;
+  readonly jobs: readonly Job[];
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+export class JobRunner {
+  readonly #options: JobRunnerOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #round: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: JobRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Begins with a round at once. */
+  start(): void {
+    void this.runDue();
+    this.#timer = setInterval(() => void this.runDue(), ROUND_MS);
+    this.#timer.unref();
+  }
+
+  /** Does what is due now; resolves when it is done. Joins the round under way, if there is one. */
+  runDue(): Promise<void> {
+    this.#round ??= this.#runRound().finally(() => {
+      this.#round = undefined;
+    });
+    return this.#round;
+  }
+
+  /** Begins nothing new, and waits for the step under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await this.#round;
+  }
+
+  async #runRound(): Promise<void> {
+    const { store, node, jobs, log, now } = this.#options;
+    for (const job of jobs) {
+      if (this.#stopped) return;
+      try {
+        const lease = { store, holder: node, name: job.name, ttlSeconds: LEASE_SECONDS };
+        if (store.exclusive || (await takeLease(lease, now()))) await job.run(() => this.#stopped);
+      } catch (error) {
+        if (!this.#stopped) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
+      }
+    }
+  }
+}

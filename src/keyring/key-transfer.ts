@@ -1,0 +1,109 @@
+/**
+ * Keys on their way in and out: public parts, exported material, and material wrapped in transit.
+ * Invariant: material leaves only through `exportMaterial`, which its caller has asked the table of states and the key's
+ * `exportable` for; what cannot be unwrapped is one error for every reason.
+ */
+import { wipe } from "../bytes.ts";
+import type { ExportedMaterial, ImportedKey, KeyFormat } from "../crypto/material.ts";
+import { unwrapTransported, wrapUnderPublicKey } from "../crypto/key-wrap.ts";
+import { KeysteadError } from "../errors.ts";
+import { assertUse, makingVersion, openedAs } from "./key-use.ts";
+import { keyAlgorithm, latestVersion, type Key } from "./key.ts";
+import type { Keyring } from "./keyring.ts";
+
+/** A key that was wrapped under a key of this keyring before it was sent. */
+export interface WrappedKey {
+  readonly wrappedUnder: string;
+  /** What the unwrapped bytes are. */
+  readonly format: Exclude<KeyFormat, "jwk">;
+  readonly wrapped: Uint8Array;
+}
+
+/** Material on its way to a caller: the one result of this service that is secret by purpose. */
+export interface ExportedKey {
+  readonly algorithm: string;
+  readonly version: number;
+  readonly exportedMaterial: ExportedMaterial;
+  /** True where the bytes are wrapped: then they are no secret by themselves. */
+  readonly isWrapped: boolean;
+}
+
+export interface PublicKey {
+  readonly version: number;
+  /** SubjectPublicKeyInfo (RFC 5280 §4.1). */
+  readonly der: Uint8Array;
+  readonly jwk: Readonly<Record<string, string>>;
+}
+
+/** The public part of a version. Throws `key_usage` where the key has none. */
+export async function publicKeyOf(keyring: Keyring, key: Key, version: number): Promise<PublicKey> {
+  if (key.state === "destroyed") throw new KeysteadError("key_destroyed");
+  const opened = await keyring.version(key, version);
+  if (opened === undefined) throw new KeysteadError("key_version_not_found");
+  if (opened.family === "signature" || opened.family === "public-cipher" || opened.family === "kem") {
+    return { version, der: opened.key.publicKeyDer(), jwk: opened.key.publicKeyJwk() };
+  }
+  throw new KeysteadError("key_usage");
+}
+
+/** What was wrapped, ready to be imported. Throws `unwrap_failed`, and what the wrapping key's state forbids. */
+export async function unwrapImported(
+  keyring: Keyring,
+  wrapping: Key,
+  { format, wrapped }: WrappedKey,
+): Promise<ImportedKey> {
+  assertUse(wrapping, "unwrap", "wrap", "public-cipher");
+  if (wrapping.publicOnly) throw new KeysteadError("key_public_only");
+  // The wrapped form names no version: the newest that opens it is the right one.
+  for (let version = latestVersion(wrapping); version >= (wrapping.minDecryptionVersion ?? 1); version--) {
+    if (wrapping.versions[version - 1]?.state === "disabled") continue;
+    const opened = await keyring.version(wrapping, version);
+    if (opened === undefined) break;
+    let bytes: Uint8Array | undefined;
+    if (opened.family === "wrap") bytes = opened.key.unwrap(wrapped);
+    else if (opened.family === "public-cipher") bytes = await unwrapTransported(opened.key, wrapped);
+    if (bytes === undefined) continue;
+    // An empty key is no key, however well it was wrapped.
+    if (bytes.length === 0) break;
+    return { format, bytes };
+  }
+  throw new KeysteadError("unwrap_failed");
+}
+
+/**
+ * A version's material in a format, wrapped where a wrapping is given.
+ * @param under a key of the keyring that wraps, or somebody's RSA public key (SPKI)
+ */
+export async function exportMaterial(
+  keyring: Keyring,
+  key: Key,
+  version: number,
+  format: KeyFormat | undefined,
+  under: Key | { readonly publicKeyDer: Uint8Array } | undefined,
+): Promise<ExportedKey> {
+  const algorithm = keyAlgorithm(key);
+  const wanted = format ?? algorithm.exportFormats[0] ?? "raw";
+  const material = await keyring.material(key, version);
+  const exported = algorithm.exportKey(material, wanted);
+  const facts = { algorithm: algorithm.exportName, version };
+  if (under === undefined) return { ...facts, exportedMaterial: exported, isWrapped: false };
+  if (exported.format === "jwk")
+    throw new KeysteadError("invalid_body", { field: "format", detail: "a JWK is not wrapped" });
+  try {
+    const bytes = await wrap(keyring, under, exported.bytes);
+    return { ...facts, exportedMaterial: { format: exported.format, bytes }, isWrapped: true };
+  } finally {
+    wipe(exported.bytes);
+  }
+}
+
+async function wrap(
+  keyring: Keyring,
+  under: Key | { readonly publicKeyDer: Uint8Array },
+  bytes: Uint8Array,
+): Promise<Uint8Array> {
+  if ("publicKeyDer" in under) return wrapUnderPublicKey(under.publicKeyDer, bytes);
+  assertUse(under, "wrap", "wrap");
+  const opened = await openedAs(keyring, under, makingVersion(under, undefined), "wrap");
+  return opened.key.wrap(bytes);
+}
