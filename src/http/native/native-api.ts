@@ -17,12 +17,24 @@ import { requestIdOf } from "../request-id.ts";
 import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts";
 import { fitNamedParams, namedParams } from "./fields.ts";
 import { identityRoutes } from "./identity-routes.ts";
+import { batchRoutes } from "./batch-routes.ts";
+import { cipherRoutes } from "./cipher-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import { BODY_BYTES_DEFAULT, parseWith, type AnyNativeRoute } from "./native-route.ts";
 import { secretRoutes } from "./secret-routes.ts";
+import { signatureRoutes } from "./signature-routes.ts";
+import { transferRoutes } from "./transfer-routes.ts";
 
 /** All rows of the native API. */
-export const nativeRoutes: readonly AnyNativeRoute[] = [...keyRoutes, ...secretRoutes, ...identityRoutes];
+export const nativeRoutes: readonly AnyNativeRoute[] = [
+  ...keyRoutes,
+  ...transferRoutes,
+  ...cipherRoutes,
+  ...signatureRoutes,
+  ...batchRoutes,
+  ...secretRoutes,
+  ...identityRoutes,
+];
 
 export interface NativeApiOptions {
   readonly door: Door;
@@ -128,6 +140,7 @@ function handler(
       }
     }
     let input: unknown;
+    const binary = row.binary !== undefined && isBinary(request) ? row.binary : undefined;
     const project = request.header("x-keystead-project");
     const result = await door.perform(operation, {
       caller,
@@ -138,16 +151,20 @@ function handler(
         // Told after the caller is known, so that a try from outside is recorded like any other refusal.
         if (hidden && !request.internal) throw new KeysteadError("route_not_found");
         if (unreadable !== undefined) throw unreadable;
-        input = parseInput(request, project, bytes);
+        input = parseInput(request, project, bytes, binary);
         return input;
       },
     });
+    if (binary !== undefined) {
+      const body = binary.output(result, input);
+      return { status: row.status, contentType: BINARY_TYPE, requestId, body };
+    }
     if (row.status === 204) return { status: 204, contentType: undefined, requestId, body: null };
     return {
       status: row.status,
       contentType: "application/json",
       requestId,
-      body: row.outputText?.(result) ?? JSON.stringify(row.output(result, input)),
+      body: row.outputText?.(result, input) ?? JSON.stringify(row.output(result, input)),
     };
   }
 
@@ -161,6 +178,7 @@ function handler(
     request: WireRequest,
     project: string | undefined,
     bytes: Uint8Array | undefined,
+    binary: AnyNativeRoute["binary"],
   ): unknown {
     if (project !== undefined && !projectHeader.test(project)) {
       throw new KeysteadError("invalid_header", { detail: "X-Keystead-Project is no project name" });
@@ -172,14 +190,22 @@ function handler(
     else if (queryText !== "") throw new KeysteadError("unknown_field", { detail: "it takes no query" });
     let body: unknown;
     if (bytes !== undefined) {
+      if (binary !== undefined) return binary.input({ params, bytes });
       if (bytes.length > 0 && !isJsonMediaType(request.header("content-type"))) {
         throw new KeysteadError("unsupported_media_type");
       }
       const value = parseJsonBody(bytes);
-      if (row.body !== undefined) body = parseWith(row.body, value);
+      if (row.parseBody !== undefined) body = row.parseBody(value);
+      else if (row.body !== undefined) body = parseWith(row.body, value);
     }
     return row.input({ params, query, body });
   }
+}
+
+const BINARY_TYPE = "application/octet-stream";
+
+function isBinary(request: WireRequest): boolean {
+  return request.header("content-type")?.toLowerCase() === BINARY_TYPE;
 }
 
 function parseQuery(text: string): Record<string, string> {

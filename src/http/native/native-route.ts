@@ -27,7 +27,19 @@ export interface NativeRoute<P, Q, B, I, O> {
   input(wire: { readonly params: P; readonly query: Q; readonly body: B }): I;
   output(result: O, input: I): unknown;
   /** The answer as JSON text where `output` and a serialiser would cost the hot path too much; the same value. */
-  outputText?(result: O): string;
+  outputText?(result: O, input: I): string;
+  /** Takes the place of `body` where a schema would cost too much; holds the value to the same shape. */
+  parseBody?(value: unknown): B;
+  /** `application/octet-stream` in the place of JSON, in the request and in the answer. */
+  readonly binary?: BinaryForm<P, I, O>;
+}
+
+export interface BinaryForm<P, I, O> {
+  /** What the bytes are, for the API's description. */
+  readonly request: string;
+  readonly answer: string;
+  input(wire: { readonly params: P; readonly bytes: Uint8Array }): I;
+  output(result: O, input: I): Uint8Array<ArrayBuffer>;
 }
 
 /** A row whose types are checked and then forgotten: the table holds rows of all operations. */
@@ -65,36 +77,34 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
   });
 }
 
-/** For each schema that is a flat object of optional texts without further rules: their names. */
-const textFields = new WeakMap<z.ZodType, ReadonlySet<string> | undefined>();
+/** For each schema of a flat object without required fields: its texts that no further rule holds. */
+const textFields = new WeakMap<z.ZodType, ReadonlySet<string> | null>();
 
-/** Whether a value fits a schema of nothing but optional texts: what every use of a key sends, without the library's way. */
+/** Whether a value is made of such texts alone: what every use of a key sends, without the library's way. */
 function fitsTexts(schema: z.ZodType, value: unknown): boolean {
   let names = textFields.get(schema);
   if (names === undefined) {
-    if (textFields.has(schema)) return false;
     names = textFieldsOf(schema);
     textFields.set(schema, names);
-    if (names === undefined) return false;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  if (names === null || typeof value !== "object" || value === null || Array.isArray(value)) return false;
   for (const name in value) {
     if (!names.has(name) || typeof (value as Record<string, unknown>)[name] !== "string") return false;
   }
   return true;
 }
 
-function textFieldsOf(schema: z.ZodType): ReadonlySet<string> | undefined {
-  if (!(schema instanceof z.ZodObject) || !(schema.def.catchall instanceof z.ZodNever)) return undefined;
-  const names = Object.keys(schema.shape);
-  const isText = (name: string): boolean => {
-    const field: unknown = schema.shape[name];
-    const inner = field instanceof z.ZodOptional ? field.unwrap() : undefined;
-    return (
+function textFieldsOf(schema: z.ZodType): ReadonlySet<string> | null {
+  if (!(schema instanceof z.ZodObject) || !(schema.def.catchall instanceof z.ZodNever)) return null;
+  const texts = new Set<string>();
+  for (const [name, field] of Object.entries<unknown>(schema.shape)) {
+    if (!(field instanceof z.ZodOptional)) return null;
+    const inner: unknown = field.unwrap();
+    const isText =
       inner instanceof z.ZodString &&
       !(inner instanceof z.ZodStringFormat) &&
-      (inner.def.checks ?? []).length === 0
-    );
-  };
-  return names.length > 0 && names.every(isText) ? new Set(names) : undefined;
+      (inner.def.checks ?? []).length === 0;
+    if (isText) texts.add(name);
+  }
+  return texts;
 }
