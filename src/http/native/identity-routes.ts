@@ -1,6 +1,7 @@
 /** The native API's routes for projects, accounts, role bindings and tokens. */
 import { z } from "zod";
 import type { ApiToken } from "../../identity/accounts.ts";
+import type { Project } from "../../identity/projects.ts";
 import { ALL_PROJECTS } from "../../policy/decide.ts";
 import { roleNames } from "../../policy/roles.ts";
 import {
@@ -10,8 +11,10 @@ import {
   accountList,
   accountUnbind,
   jwtRevoke,
+  projectCancelDeletion,
   projectCreate,
   projectList,
+  projectScheduleDeletion,
   tokenCreate,
   tokenList,
   tokenRevoke,
@@ -19,6 +22,7 @@ import {
   type ShownAccount,
   type ShownBinding,
 } from "../../service/identity-operations.ts";
+import { deletionDays } from "./key-routes.ts";
 import { lowerCaseName, pageQuery, time, uuid } from "./fields.ts";
 import { nativeRoute, type AnyNativeRoute } from "./native-route.ts";
 
@@ -34,7 +38,13 @@ const pattern = z
   .max(256)
   .regex(/^[a-zA-Z0-9._*-]+$/, "letters, digits, `.`, `_`, `-` and `*` for any run of characters");
 
-const projectAnswer = z.strictObject({ id: uuid, name: lowerCaseName, created_at: time });
+const projectAnswer = z.strictObject({
+  id: uuid,
+  name: lowerCaseName,
+  state: z.enum(["enabled", "pending_deletion"]),
+  created_at: time,
+  deletion_at: time.optional(),
+});
 const bindingAnswer = z.strictObject({
   id: z.string(),
   role,
@@ -60,7 +70,31 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     body: named,
     response: projectAnswer,
     input: ({ body }) => body,
-    output: ({ id, name, createdAt }) => ({ id, name, created_at: createdAt }),
+    output: shownProject,
+  }),
+  nativeRoute({
+    operation: projectScheduleDeletion,
+    method: "POST",
+    path: "/v1/projects/{name}/schedule-deletion",
+    summary: "Refuse everything in a project, and destroy it with all that it holds in 7 to 30 days",
+    status: 200,
+    params: named,
+    body: z.strictObject({ days: deletionDays }),
+    response: projectAnswer,
+    input: ({ params, body }) => ({ name: params.name, days: body.days }),
+    output: shownProject,
+  }),
+  nativeRoute({
+    operation: projectCancelDeletion,
+    method: "POST",
+    path: "/v1/projects/{name}/cancel-deletion",
+    summary: "Keep a project that was to be deleted",
+    status: 200,
+    params: named,
+    body: z.strictObject({}),
+    response: projectAnswer,
+    input: ({ params }) => params,
+    output: shownProject,
   }),
   nativeRoute({
     operation: projectList,
@@ -72,7 +106,7 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     response: z.strictObject({ projects: z.array(projectAnswer), next_cursor: z.string().optional() }),
     input: ({ query }) => ({ limit: query.limit, cursor: query.cursor }),
     output: (page) => ({
-      projects: page.items.map(({ id, name, createdAt }) => ({ id, name, created_at: createdAt })),
+      projects: page.items.filter(({ state }) => state !== "destroyed").map(shownProject),
       next_cursor: page.nextCursor,
     }),
   }),
@@ -218,6 +252,17 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     }),
   }),
 ];
+
+function shownProject({ id, name, state, createdAt, deletion }: Project): z.input<typeof projectAnswer> {
+  return {
+    id,
+    name,
+    // A destroyed one has no name to ask for it by.
+    state: state === "pending_deletion" ? state : "enabled",
+    created_at: createdAt,
+    deletion_at: deletion?.dueAt,
+  };
+}
 
 function shownAccount({ account, bindings }: ShownAccount): z.input<typeof accountAnswer> {
   const { id, name, kind: accountKind, createdAt } = account;
