@@ -90,7 +90,8 @@ export class Projects {
    */
   scheduleDeletion(name: string, days: number, nowMs: number, commit: CommitChange): Promise<Project> {
     return this.#change(name, commit, (project) => {
-      if (name === DEFAULT_PROJECT) throw new KeysteadError("invalid_body", { detail: "the default project stays" });
+      if (name === DEFAULT_PROJECT)
+        throw new KeysteadError("invalid_body", { detail: "the default project stays" });
       if (project.state === "pending_deletion") throw new KeysteadError("project_pending_deletion");
       const deletion = {
         requestedAt: new Date(nowMs).toISOString(),

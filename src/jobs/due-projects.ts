@@ -50,7 +50,7 @@ async function destroyContent(
   project: Project,
   stopped: () => boolean,
 ): Promise<boolean> {
-  for (let after: string | undefined = ""; after !== undefined; ) {
+  for (let after: string | undefined = ""; after !== undefined;) {
     const { items, lastName } = await keyring.list(project.id, after, ROUND_ROWS, everything);
     for (const { id, state } of items) {
       if (stopped()) return false;
@@ -59,7 +59,7 @@ async function destroyContent(
     }
     after = lastName;
   }
-  for (let after: string | undefined = ""; after !== undefined; ) {
+  for (let after: string | undefined = ""; after !== undefined;) {
     const { items, lastName } = await secrets.list(project.id, after, ROUND_ROWS, everything);
     for (const { name } of items) {
       if (stopped()) return false;

@@ -65,7 +65,8 @@ export class JobRunner {
         const lease = { store, holder: node, name: job.name, ttlSeconds: LEASE_SECONDS };
         if (store.exclusive || (await takeLease(lease, now()))) await job.run(() => this.#stopped);
       } catch (error) {
-        if (!this.#stopped) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
+        if (!this.#stopped)
+          log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
       }
     }
   }

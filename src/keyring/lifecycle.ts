@@ -68,7 +68,8 @@ export function schedulingDeletion(days: number): Step {
 
 /** Back to the state before the deletion was asked for. */
 export const cancellingDeletion: Step = (key) => {
-  if (key.state === "disabled" || key.state === "revoked") throw new KeysteadError("key_not_pending_deletion");
+  if (key.state === "disabled" || key.state === "revoked")
+    throw new KeysteadError("key_not_pending_deletion");
   assertAllowed(key.state, "cancel_deletion");
   const { deletion, ...rest } = key;
   const state: KeyState = deletion?.stateBefore ?? "disabled";
@@ -113,7 +114,10 @@ export function updating(update: KeyUpdate): Step {
       fields = { ...fields, minDecryptionVersion };
     }
     if (exportable === true && !key.exportable) {
-      throw new KeysteadError("invalid_body", { field: "exportable", detail: "it is chosen when a key is made" });
+      throw new KeysteadError("invalid_body", {
+        field: "exportable",
+        detail: "it is chosen when a key is made",
+      });
     }
     if (exportable === false) fields = { ...fields, exportable };
     if (typeof rotationPeriodDays === "number") {
@@ -157,8 +161,8 @@ function withVersionState(key: Key, version: number, state: KeyVersionState): Ke
   const record = key.versions.find((candidate) => candidate.version === version);
   if (record === undefined) throw new KeysteadError("key_version_not_found");
   if ((record.state ?? "enabled") === state) return key;
-  const versions = key.versions.map(
-    (candidate): KeyVersionRecord => (candidate === record ? { ...candidate, state } : candidate),
+  const versions = key.versions.map((candidate): KeyVersionRecord =>
+    candidate === record ? { ...candidate, state } : candidate,
   );
   return next(key, { versions });
 }

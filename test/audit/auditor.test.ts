@@ -327,6 +327,7 @@ function bound(store: Store): Store {
     commit: (writes) => store.commit(writes),
     writable: () => store.writable(),
     waiting: () => store.waiting(),
+    scrub: () => store.scrub(),
     close: () => store.close(),
   };
 }

@@ -34,7 +34,14 @@ import {
 } from "./fields.ts";
 import { JsonBatch, parseBatchBody, type BatchBody, type ItemFields } from "./json-batch.ts";
 import { nativeRoute, type AnyNativeRoute, type BinaryForm } from "./native-route.ts";
-import { MAC_BYTES_MAX, optionFields, optionsOf, SIGNATURE_BYTES_MAX, signedFields, signedOf } from "./signed-fields.ts";
+import {
+  MAC_BYTES_MAX,
+  optionFields,
+  optionsOf,
+  SIGNATURE_BYTES_MAX,
+  signedFields,
+  signedOf,
+} from "./signed-fields.ts";
 
 type Params = z.output<typeof namedParams>;
 
@@ -108,7 +115,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
     summary: "Sign many messages or digests",
     item: z.strictObject({ ...signedFields, ...optionFields }),
     result: z.strictObject({ signature_b64: base64Text, version: versionNumber }),
-    read: (item) => ({ signed: signedOf(item), options: itemOptions(item) }),
+    read: (item) => ({ signed: signedOf(signedFieldsOf(item)), options: itemOptions(item) }),
     render: ({ signature, version: used }) =>
       `{"signature_b64":"${Buffer.from(signature).toString("base64")}","version":${used}}`,
   }),
@@ -119,7 +126,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
     item: z.strictObject({ ...signedFields, ...optionFields, signature_b64: base64Text, version }),
     result: verdict,
     read: (item) => ({
-      signed: signedOf(item),
+      signed: signedOf(signedFieldsOf(item)),
       options: itemOptions(item),
       signature: base64Bytes("signature_b64", required(item, "signature_b64"), SIGNATURE_BYTES_MAX),
       version: item.version,
@@ -188,7 +195,8 @@ function reencryptRoute(): AnyNativeRoute {
       const body = parseBatchBody(value, ["to_key", "to_version"]);
       const { items, ...rest } = body;
       const given = target.safeParse(rest);
-      if (!given.success) throw new KeysteadError("invalid_body", { field: "to_key", detail: "a key and a version" });
+      if (!given.success)
+        throw new KeysteadError("invalid_body", { field: "to_key", detail: "a key and a version" });
       return { items: [...items] as z.output<typeof item>[], ...given.data };
     },
     bodyBytesMax: BODY_BYTES_MAX,
@@ -236,6 +244,10 @@ function required(item: ItemFields, field: "ciphertext" | "signature_b64" | "mac
   const text = item[field];
   if (text === undefined) throw new KeysteadError("invalid_body", { field, detail: "is needed" });
   return text;
+}
+
+function signedFieldsOf(item: ItemFields): Parameters<typeof signedOf>[0] {
+  return { message: item["message"], message_b64: item["message_b64"], digest_b64: item["digest_b64"] };
 }
 
 function itemOptions(item: ItemFields): SignatureOptions {

@@ -26,7 +26,8 @@ export interface JsonBatchOptions<I, O> {
 
 /** Holds a body to the shape of a batch. Throws `invalid_body`, `unknown_field`, `batch_too_large`. */
 export function parseBatchBody(value: unknown, otherFields: readonly string[] = []): BatchBody {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new KeysteadError("invalid_body");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new KeysteadError("invalid_body");
   const body = value as Record<string, unknown>;
   for (const field in body) {
     if (field !== "items" && !otherFields.includes(field)) throw new KeysteadError("unknown_field");
@@ -36,7 +37,10 @@ export function parseBatchBody(value: unknown, otherFields: readonly string[] = 
     throw new KeysteadError("invalid_body", { field: "items", detail: "a list with at least one item" });
   }
   if (items.length > BATCH_ITEMS_MAX) {
-    throw new KeysteadError("payload_too_large", { field: "items", detail: `at most ${BATCH_ITEMS_MAX} items` });
+    throw new KeysteadError("payload_too_large", {
+      field: "items",
+      detail: `at most ${BATCH_ITEMS_MAX} items`,
+    });
   }
   return { ...body, items };
 }
@@ -61,8 +65,7 @@ export class JsonBatch<I, O> {
   }
 
   done(index: number, result: O | KeysteadError): void {
-    this.#results[index] =
-      result instanceof KeysteadError ? errorText(result) : this.#options.render(result);
+    this.#results[index] = result instanceof KeysteadError ? errorText(result) : this.#options.render(result);
   }
 
   /** The whole answer. */
@@ -71,7 +74,8 @@ export class JsonBatch<I, O> {
   }
 
   #fieldsOf(item: unknown): ItemFields {
-    if (typeof item !== "object" || item === null || Array.isArray(item)) throw new KeysteadError("invalid_body");
+    if (typeof item !== "object" || item === null || Array.isArray(item))
+      throw new KeysteadError("invalid_body");
     for (const name in item) {
       if (!this.#options.fields.has(name)) throw new KeysteadError("unknown_field");
       const value = (item as Record<string, unknown>)[name];
