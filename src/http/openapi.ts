@@ -11,10 +11,14 @@ type Json = Record<string, unknown>;
 /** Makes the document. */
 export function openapiDocument(routes: readonly AnyNativeRoute[], version: string): Json {
   const paths: Record<string, Json> = {};
+  const places = new Map<string, number>();
   for (const route of routes) {
-    for (const [i, path] of [route.path, ...(route.alsoAt ?? [])].entries()) {
+    for (const path of [route.path, ...(route.alsoAt ?? [])]) {
+      const { id } = route.operation;
+      const before = places.get(id) ?? 0;
+      places.set(id, before + 1);
       const item = (paths[path] ??= {});
-      item[route.method.toLowerCase()] = describe(route, i);
+      item[route.method.toLowerCase()] = describe(route, before);
     }
   }
   return {
@@ -51,7 +55,10 @@ function describe(route: AnyNativeRoute, alias: number): Json {
       ? { description: "Done" }
       : {
           description: "Done",
-          content: { "application/json": { schema: schemaOf(route.response, "output") } },
+          content: {
+            "application/json": { schema: schemaOf(route.response, "output") },
+            ...binaryContent(route.binary?.answer),
+          },
         };
   return {
     operationId: alias === 0 ? operation.id : `${operation.id}.${alias + 1}`,
@@ -64,7 +71,10 @@ function describe(route: AnyNativeRoute, alias: number): Json {
       : {
           requestBody: {
             required: !z.safeParse(route.body, {}).success,
-            content: { "application/json": { schema: schemaOf(route.body, "input") } },
+            content: {
+              "application/json": { schema: schemaOf(route.body, "input") },
+              ...binaryContent(route.binary?.request),
+            },
           },
         }),
     responses: {
@@ -75,6 +85,11 @@ function describe(route: AnyNativeRoute, alias: number): Json {
       },
     },
   };
+}
+
+function binaryContent(description: string | undefined): Json {
+  if (description === undefined) return {};
+  return { "application/octet-stream": { schema: { description: `Frames of ${description}` } } };
 }
 
 function parametersOf(schema: z.ZodType | undefined, where: "path" | "query"): Json[] {
