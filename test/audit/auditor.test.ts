@@ -6,6 +6,9 @@ import { describe, test } from "node:test";
 import { nullSink } from "../../src/audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "../../src/audit/auditor.ts";
 import { canonicalLine, type AuditEntry } from "../../src/audit/entry.ts";
+import { sealOutboxRow } from "../../src/audit/outbox.ts";
+import { secretBytes } from "../../src/bytes.ts";
+import { Barrier } from "../../src/seal/barrier.ts";
 import { openSqlite } from "../../src/storage/sqlite.ts";
 import type { Store, Write } from "../../src/storage/store.ts";
 import { startServer, temporaryFolder, type TestService } from "../harness.ts";
@@ -300,6 +303,24 @@ describe("the outbox", () => {
     assert.deepEqual(entries[3]?.details, { entries_appended: 0, torn_bytes_cut: 0 });
   });
 
+  test("is appended in the order the changes were made, whatever their times and the order of the rows", async () => {
+    const sink = new FakeSink();
+    const made = ["b-y", "b-z", "b-10", "b-11"].map((id, i) => ({
+      ...leftEntry(id, "main"),
+      // The clock goes back between any two.
+      time: `2026-11-22T00:00:0${9 - i}.000Z`,
+    }));
+    await using store = await storeWith(made.toReversed());
+    const auditor = await open(store, { sink });
+    assert.deepEqual(
+      lines(sink.text)
+        .slice(0, -1)
+        .map(({ id }) => id),
+      made.map(({ id }) => id),
+    );
+    await auditor.close();
+  });
+
   test("keeps the rows of other nodes where they share the database", async () => {
     const sink = new FakeSink();
     await using store = await storeWith([leftEntry("left-1", "other")]);
@@ -307,6 +328,70 @@ describe("the outbox", () => {
     assert.equal((await store.select({ from: "outbox" })).length, 1);
     assert.equal(sink.text, "");
     await auditor.close();
+  });
+});
+
+describe("an outbox that somebody else wrote to", () => {
+  const entry = leftEntry("left-1", "main");
+  const own = sealOutboxRow(barrier, entry, 0);
+  const other = sealOutboxRow(barrier, leftEntry("left-2", "main"), 0);
+  const otherKey = new Barrier([{ version: 1, key: secretBytes(Buffer.alloc(32, 8)) }]);
+  const flipped = Buffer.from(own.entry, "base64");
+  flipped[40]! ^= 1;
+
+  for (const [title, rows] of [
+    ["a forged row in plain JSON", [{ ...own, entry: JSON.stringify(entry) }]],
+    ["a row that another key sealed", [sealOutboxRow(otherKey, entry, 0)]],
+    ["a row moved to another id", [{ ...own, id: "left-3" }]],
+    [
+      "two rows whose entries were swapped",
+      [
+        { ...own, entry: other.entry },
+        { ...other, entry: own.entry },
+      ],
+    ],
+    ["a row under another node's name", [{ ...own, node: "other" }]],
+    ["a row with another place in the sequence", [{ ...own, after_sequence: 7 }]],
+    ["an edited entry", [{ ...own, entry: flipped.toString("base64") }]],
+    ["an entry that is cut short", [{ ...own, entry: own.entry.slice(0, 8) }]],
+    ["no base64 at all", [{ ...own, entry: "" }]],
+  ] as const) {
+    test(`${title} does not reach the log, is counted as CRITICAL and is gone then`, async () => {
+      const sink = new FakeSink();
+      await using store = await storeWith([]);
+      const genuine = sealOutboxRow(barrier, leftEntry("genuine", "main"), 0);
+      await store.commit([...rows, genuine].map((row): Write => ({ insert: "outbox", row })));
+      const auditor = await open(store, { sink });
+      const [appended, recovered, ...more] = lines(sink.text);
+      assert.deepEqual(
+        [appended?.id, recovered?.action, recovered?.severity, more],
+        ["genuine", "audit.recover", "CRITICAL", []],
+      );
+      assert.deepEqual(recovered?.details, {
+        entries_appended: 1,
+        rows_forged: rows.length,
+        torn_bytes_cut: 0,
+      });
+      assert.deepEqual(await store.select({ from: "outbox" }), []);
+      await auditor.close();
+    });
+  }
+
+  test("reads nothing in it: entries are sealed there", async () => {
+    const sink = new FakeSink();
+    await using store = await storeWith([]);
+    const auditor = await open(store, { sink });
+    sink.failing = true;
+    const facts = { ...serviceFacts("test.change"), caller: "service:canary", resource: "key:canary" };
+    await assert.rejects(auditor.commitChange(facts, []), { code: "audit_unavailable" });
+    const [row] = await store.select({ from: "outbox" });
+    assert.ok(row);
+    for (const text of [row.entry, Buffer.from(row.entry, "base64").toString("latin1")])
+      assert.ok(!text.includes("canary") && !text.includes("test.change"));
+    await auditor.close();
+    const again = new FakeSink();
+    await (await open(store, { sink: again })).close();
+    assert.equal(lines(again.text)[0]?.resource, "key:canary", "and the next start opens it");
   });
 });
 
@@ -341,12 +426,14 @@ function watchCommits(store: Store, onCommit: () => void): Store {
   };
 }
 
+const barrier = new Barrier([{ version: 1, key: secretBytes(Buffer.alloc(32, 7)) }]);
 let boots = 0;
 
 function open(store: Store, options: Partial<AuditorOptions>): Promise<Auditor> {
   return openAuditor(
     {
       store,
+      barrier,
       node: "main",
       bootId: `boot${++boots}`,
       path: undefined,
@@ -370,8 +457,7 @@ function leftEntry(id: string, node: string): AuditEntry {
 }
 
 function outboxRow(entry: AuditEntry): Write {
-  const row = { id: entry.id, node: entry.node, after_sequence: 0, entry: JSON.stringify(entry) };
-  return { insert: "outbox", row };
+  return { insert: "outbox", row: sealOutboxRow(barrier, entry, 0) };
 }
 
 function lines(text: string): (AuditEntry & { readonly sequence: number })[] {
