@@ -12,6 +12,7 @@ import type { Store, Write } from "../storage/store.ts";
 import { AuditLog } from "./audit-log.ts";
 import { openFileSink, type AuditSink } from "./audit-sink.ts";
 import type { AuditEntry, AuditFacts } from "./entry.ts";
+import { refuseUnfitLog } from "./log-file.ts";
 import { cutTornLine, entriesBackward, flushFile } from "./log-tail.ts";
 import { openOutboxRow, sealOutboxRow } from "./outbox.ts";
 
@@ -37,6 +38,7 @@ export interface AuditorOptions {
 /** Opens the log, and appends to it what a crash left in the outbox. */
 export async function openAuditor(options: AuditorOptions, nullSink: AuditSink): Promise<Auditor> {
   const { store, node, path } = options;
+  if (path !== undefined) refuseUnfitLog(path);
   const cutBytes = path === undefined ? 0 : cutTornLine(path);
   const { rows, left } = await readOutbox(options);
   const [stored] = await store.select({ from: "audit_heads", where: { node } });

@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
@@ -9,6 +19,7 @@ import { canonicalLine, type AuditEntry } from "../../src/audit/entry.ts";
 import { sealOutboxRow } from "../../src/audit/outbox.ts";
 import { secretBytes } from "../../src/bytes.ts";
 import { Barrier } from "../../src/seal/barrier.ts";
+import { StartRefused } from "../../src/start-refused.ts";
 import { openSqlite } from "../../src/storage/sqlite.ts";
 import type { Store, Write } from "../../src/storage/store.ts";
 import { startServer, temporaryFolder, type TestService } from "../harness.ts";
@@ -225,6 +236,33 @@ describe("the audit log's file", () => {
       startServer({ KEYSTEAD_AUDIT_LOG: "/dev/null/audit.log" }),
       /KEYSTEAD_AUDIT_LOG cannot be opened/,
     );
+  });
+
+  test("is refused with a clear line where it is no audit log, which is left as it was", async () => {
+    const folder = temporaryFolder();
+    const at = (name: string): string => join(folder, name);
+    writeFileSync(at("target"), "");
+    symlinkSync(at("target"), at("link"));
+    symlinkSync(at("nowhere"), at("dangling"));
+    execFileSync("mkfifo", [at("pipe")]);
+    mkdirSync(at("folder"));
+    writeFileSync(at("foreign"), "a line of another program\nand half of one");
+    for (const [path, why] of [
+      [at("link"), /it is a symbolic link; name the file that it leads to$/],
+      [at("dangling"), /it is a symbolic link/],
+      [at("pipe"), /it is a pipe or a device, not a file$/],
+      ["/dev/null", /it is a pipe or a device, not a file$/],
+      [at("folder"), /it is a folder$/],
+      [at("foreign"), /it is another program's file; nothing was changed$/],
+    ] as const) {
+      await assert.rejects(startServer({ KEYSTEAD_AUDIT_LOG: path }), (error: Error) => {
+        assert.ok(error instanceof StartRefused, String(error));
+        assert.match(error.message, why);
+        return true;
+      });
+    }
+    assert.equal(readFileSync(at("foreign"), "utf8"), "a line of another program\nand half of one");
+    assert.deepEqual([existsSync(at("nowhere")), readFileSync(at("target"), "utf8")], [false, ""]);
   });
 });
 
