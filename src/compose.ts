@@ -11,6 +11,7 @@ import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./
 import type { CommitChange } from "./audit/change.ts";
 import type { Address, Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
+import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
@@ -148,6 +149,9 @@ async function openAudit(
       nullSink,
     );
   } catch (error) {
+    // What a start has to append before anything is served: a full disk, most likely.
+    if (path !== undefined && error instanceof KeysteadError && error.code === "audit_unavailable")
+      throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be written at ${path}: is its disk full?`);
     // Of what can fail here only files have an errno: a database that does not answer must not be blamed on the log.
     if (path === undefined || !(error instanceof Error) || !("errno" in error)) throw error;
     throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be opened for writing at ${path}`);
