@@ -7,10 +7,11 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
-import { openAuditor, serviceFacts, type Auditor } from "./audit/auditor.ts";
+import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
 import { createJobs, createServices } from "./compose-services.ts";
 import type { Address, Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
+import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
@@ -88,7 +89,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const fresh = wrapped.length === 0;
     const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
-    auditor = await openAudit(config, options, store, log, onFatal);
+    auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
     const services = createServices({
       store,
       barrier,
@@ -131,21 +132,19 @@ function refuseUnreachable(config: Config, options: ComposeOptions, empty: boole
 async function openAudit(
   config: Config,
   options: ComposeOptions,
-  store: Store,
+  parts: Pick<AuditorOptions, "store" | "barrier" | "onFatal">,
   log: Log,
-  onFatal: (error: Error) => void,
 ): Promise<Auditor> {
   const { auditLog: path, node, auditDurability: durability } = config;
   try {
     if (path !== undefined) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     return await openAuditor(
       {
-        store,
+        ...parts,
         node,
         bootId: randomId().slice(0, 18).replaceAll("-", ""),
         path,
         durability,
-        onFatal,
         onState: (available, cause) => {
           if (available) log.info("the audit log can be written again");
           else log.error("the audit log cannot be written; nothing is served", { cause: String(cause) });
@@ -155,6 +154,9 @@ async function openAudit(
       nullSink,
     );
   } catch (error) {
+    // What a start has to append before anything is served: a full disk, most likely.
+    if (path !== undefined && error instanceof KeysteadError && error.code === "audit_unavailable")
+      throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be written at ${path}: is its disk full?`);
     // Of what can fail here only files have an errno: a database that does not answer must not be blamed on the log.
     if (path === undefined || !(error instanceof Error) || !("errno" in error)) throw error;
     throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be opened for writing at ${path}`);

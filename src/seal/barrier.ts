@@ -28,6 +28,7 @@ export interface RecordPlace {
     | "account"
     | "token"
     | "jwt-revocation"
+    | "outbox"
     | "cursor";
   readonly id: string;
   readonly revision: number;
