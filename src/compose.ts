@@ -26,6 +26,7 @@ import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { SealedCursors } from "./seal/cursors.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Secrets } from "./secrets/secrets.ts";
+import { Idempotency } from "./service/idempotency.ts";
 import type { Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
@@ -46,6 +47,8 @@ export interface ComposeOptions {
   /** For tests: a lower limit of nonces a key version, and an audit log that fails on demand. */
   readonly noncesMax?: number;
   readonly auditSink?: AuditSink;
+  /** For tests: the clock by which idempotency keys are forgotten. */
+  readonly now?: () => number;
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken. */
   readonly onFatal?: (error: Error) => void;
@@ -91,11 +94,13 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
     auditor = await openAudit(config, options, store, log, onFatal);
     const services = createServices(store, barrier, auditor, options);
+    const { now } = options;
+    const idempotency = new Idempotency({ store, barrier, ...(now === undefined ? {} : { now }) });
     if (fresh) await initialise(services, seal, firstKey);
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
     }
-    return await serve({ config, options, log, store, auditor, services, dataPath, fresh });
+    return await serve({ config, options, log, store, auditor, services, idempotency, dataPath, fresh });
   } catch (error) {
     await auditor?.close();
     await store?.close();
@@ -213,12 +218,13 @@ interface Parts {
   readonly store: Store;
   readonly auditor: Auditor;
   readonly services: Services;
+  readonly idempotency: Idempotency;
   readonly dataPath: DataPath | undefined;
   readonly fresh: boolean;
 }
 
 async function serve(parts: Parts): Promise<Keystead> {
-  const { config, log, store, auditor, services, dataPath, fresh } = parts;
+  const { config, log, store, auditor, services, idempotency, dataPath, fresh } = parts;
   const metrics = new Metrics();
   const jwtProject =
     config.jwtSecret === undefined ? undefined : await services.projects.byName(config.jwtProject);
@@ -233,7 +239,7 @@ async function serve(parts: Parts): Promise<Keystead> {
   const { ratePerSecond } = config;
   const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
   const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });
-  const door = new Door(services, (operation, outcome) => {
+  const door = new Door(services, idempotency, (operation, outcome) => {
     metrics.countOperation(operation, outcome);
   });
   const health = new Health({
@@ -269,6 +275,7 @@ async function serve(parts: Parts): Promise<Keystead> {
   ];
   const fallback = nativeFallback({ metrics });
   let listeners: Listener[] = [];
+  idempotency.start();
   return {
     config,
     services,
@@ -303,6 +310,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       }
       for (const listener of listeners) await listener.close();
       admission.flushSummaries();
+      await idempotency.close();
       await auditor.close();
       await store.close();
       metrics.close();

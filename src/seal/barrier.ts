@@ -28,6 +28,7 @@ export interface RecordPlace {
     | "account"
     | "token"
     | "jwt-revocation"
+    | "idempotency"
     | "cursor";
   readonly id: string;
   readonly revision: number;

@@ -5,7 +5,15 @@ import type { AccountKind, Caller } from "../identity/caller.ts";
 import type { Project } from "../identity/projects.ts";
 import { ALL_PROJECTS, decide, type Binding } from "../policy/decide.ts";
 import type { RoleName } from "../policy/roles.ts";
-import type { GlobalOperation, OperationContext, ResourceName } from "./operation.ts";
+import {
+  refuseReplay,
+  replayNothing,
+  type GlobalMutation,
+  type GlobalOperation,
+  type OperationContext,
+  type Remembered,
+  type ResourceName,
+} from "./operation.ts";
 import { readPage, type Page, type PageInput } from "./paging.ts";
 
 interface Named {
@@ -40,12 +48,17 @@ export interface TokenCreateInput extends Named {
   readonly ttlSeconds: number;
 }
 
-export const projectCreate: GlobalOperation<Named, Project> = {
+export const projectCreate: GlobalMutation<Named, Project> = {
   id: "project.create",
   scope: "kms:manage_projects",
   inProject: false,
   resource: projectResource,
   run: (context, { name }) => context.services.projects.create(name, context.commit),
+  async replay({ services }, { object }) {
+    const project = await services.projects.byId(object);
+    if (project === undefined) throw new KeysteadError("project_not_found");
+    return project;
+  },
 };
 
 export const projectList: GlobalOperation<PageInput, Page<Project>> = {
@@ -61,7 +74,7 @@ export const projectList: GlobalOperation<PageInput, Page<Project>> = {
   },
 };
 
-export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind }, ShownAccount> = {
+export const accountCreate: GlobalMutation<Named & { readonly kind: AccountKind }, ShownAccount> = {
   id: "account.create",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -70,6 +83,7 @@ export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind
     const account = await context.services.accounts.create(name, kind, context.commit);
     return { account, bindings: [] };
   },
+  replay: replayAccount,
 };
 
 export const accountGet: GlobalOperation<Named, ShownAccount> = {
@@ -89,7 +103,7 @@ export const accountList: GlobalOperation<PageInput, Page<Account>> = {
     readPage(services.cursors, input, (after, rows) => services.accounts.list(after, rows)),
 };
 
-export const accountBind: GlobalOperation<BindInput, ShownAccount> = {
+export const accountBind: GlobalMutation<BindInput, ShownAccount> = {
   id: "account.bind",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -102,9 +116,10 @@ export const accountBind: GlobalOperation<BindInput, ShownAccount> = {
     const account = await context.services.accounts.bind(name, binding, context.commit);
     return shown(context, account);
   },
+  replay: replayAccount,
 };
 
-export const accountUnbind: GlobalOperation<Named & { readonly binding: string }, undefined> = {
+export const accountUnbind: GlobalMutation<Named & { readonly binding: string }, undefined> = {
   id: "account.unbind",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -113,15 +128,17 @@ export const accountUnbind: GlobalOperation<Named & { readonly binding: string }
     await context.services.accounts.unbind(name, binding, context.commit);
     return undefined;
   },
+  replay: replayNothing,
 };
 
-export const tokenCreate: GlobalOperation<TokenCreateInput, { plainToken: string; token: ApiToken }> = {
+export const tokenCreate: GlobalMutation<TokenCreateInput, { plainToken: string; token: ApiToken }> = {
   id: "token.create",
   scope: "kms:manage_accounts",
   inProject: false,
   resource: accountResource,
   run: (context, { name, label, ttlSeconds }) =>
     context.services.accounts.createToken(name, label, ttlSeconds, context.commit),
+  replay: refuseReplay,
 };
 
 export const tokenList: GlobalOperation<Named, readonly ApiToken[]> = {
@@ -132,7 +149,7 @@ export const tokenList: GlobalOperation<Named, readonly ApiToken[]> = {
   run: (context, { name }) => context.services.accounts.tokens(name),
 };
 
-export const tokenRevoke: GlobalOperation<Named & { readonly token: string }, undefined> = {
+export const tokenRevoke: GlobalMutation<Named & { readonly token: string }, undefined> = {
   id: "token.revoke",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -141,9 +158,10 @@ export const tokenRevoke: GlobalOperation<Named & { readonly token: string }, un
     await context.services.accounts.revokeToken(name, token, context.commit);
     return undefined;
   },
+  replay: replayNothing,
 };
 
-export const jwtRevoke: GlobalOperation<
+export const jwtRevoke: GlobalMutation<
   { readonly subject: string; readonly issuedBefore: number },
   undefined
 > = {
@@ -155,6 +173,7 @@ export const jwtRevoke: GlobalOperation<
     await context.services.jwtRevocations.revoke(subject, issuedBefore, context.commit);
     return undefined;
   },
+  replay: replayNothing,
 };
 
 export const whoami: GlobalOperation<undefined, { caller: Caller; bindings: readonly ShownBinding[] }> = {
@@ -167,6 +186,13 @@ export const whoami: GlobalOperation<undefined, { caller: Caller; bindings: read
     bindings: await shownBindings(context, context.caller.bindings),
   }),
 };
+
+/** The account that a change was about, as it is now. */
+async function replayAccount(context: OperationContext, { object }: Remembered): Promise<ShownAccount> {
+  const account = await context.services.accounts.byId(object);
+  if (account === undefined) throw new KeysteadError("account_not_found");
+  return shown(context, account);
+}
 
 async function shown(context: OperationContext, account: Account): Promise<ShownAccount> {
   return { account, bindings: await shownBindings(context, account.bindings) };

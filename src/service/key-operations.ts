@@ -14,7 +14,14 @@ import {
   type Signed,
 } from "../keyring/key-use.ts";
 import { decide } from "../policy/decide.ts";
-import type { ProjectContext, ProjectOperation, ResourceName } from "./operation.ts";
+import type {
+  Committing,
+  ProjectContext,
+  ProjectMutation,
+  ProjectOperation,
+  Remembered,
+  ResourceName,
+} from "./operation.ts";
 import { readPage, type Page, type PageInput } from "./paging.ts";
 
 interface Named {
@@ -67,20 +74,27 @@ function get(context: ProjectContext, input: Named): Key | Promise<Key> {
   return context.services.keyring.get(context.project.id, input.name);
 }
 
-export const keyCreate: ProjectOperation<KeyCreateInput, Key> = {
+/** The key that a change was about, as it is now, whatever is called by its name meanwhile. */
+function replayKey(context: ProjectContext, { object }: Remembered): Key | Promise<Key> {
+  return context.services.keyring.get(context.project.id, object);
+}
+
+export const keyCreate: ProjectMutation<KeyCreateInput, Key> = {
   id: "key.create",
   scope: "kms:create_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => createKey(context, input, undefined),
+  replay: replayKey,
 };
 
-export const keyImport: ProjectOperation<KeyImportInput, Key> = {
+export const keyImport: ProjectMutation<KeyImportInput, Key> = {
   id: "key.import",
   scope: "kms:import_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => createKey(context, input, input.imported),
+  replay: replayKey,
 };
 
 export const keyGet: ProjectOperation<Named, Key> = {
@@ -106,20 +120,22 @@ export const keyList: ProjectOperation<PageInput, Page<Key>> = {
   },
 };
 
-export const keyRotate: ProjectOperation<Named, Key> = {
+export const keyRotate: ProjectMutation<Named, Key> = {
   id: "key.rotate",
   scope: "kms:rotate_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => context.services.keyring.rotate(context.project.id, input.name, context.commit),
+  replay: replayKey,
 };
 
-export const keyRevoke: ProjectOperation<Named, Key> = {
+export const keyRevoke: ProjectMutation<Named, Key> = {
   id: "key.revoke",
   scope: "kms:revoke_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => context.services.keyring.revoke(context.project.id, input.name, context.commit),
+  replay: replayKey,
 };
 
 export const keyEncrypt: ProjectOperation<EncryptInput, Encrypted> = {
@@ -212,7 +228,7 @@ function noteVersion<T extends { readonly version: number }>(
 }
 
 function createKey(
-  context: ProjectContext,
+  context: ProjectContext & Committing,
   input: KeyCreateInput,
   imported: ImportedKey | undefined,
 ): Promise<Key> {

@@ -11,6 +11,7 @@ import { DEFAULT_PROJECT } from "../../identity/projects.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Admission } from "../admission.ts";
+import { IDEMPOTENCY_KEY_HEADER, parseIdempotencyKey, REPLAYED_HEADER } from "../idempotency-key.ts";
 import { isJsonMediaType, parseJsonBody } from "../json-body.ts";
 import { problemResponse } from "../problem.ts";
 import { requestIdOf } from "../request-id.ts";
@@ -35,6 +36,7 @@ export interface NativeApiOptions {
 
 /** A body that took longer than this is followed by a second look at its sender's credentials. */
 const SLOW_BODY_MS = 200;
+const replayedHeaders = { [REPLAYED_HEADER]: "true" } as const;
 const projectHeader = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** The native API's routes, ready for a listener. */
@@ -79,6 +81,7 @@ function handler(
   const reads = row.body !== undefined || row.method === "POST";
   const bodyBytesMax = row.bodyBytesMax ?? BODY_BYTES_DEFAULT;
   const severity = operation.severity ?? "WARNING";
+  const mutates = operation.replay !== undefined;
   const hidden = row.internalOnly === true && !options.internalEverywhere;
 
   return (request) => {
@@ -128,6 +131,7 @@ function handler(
       }
     }
     let input: unknown;
+    let replayed = false;
     const project = request.header("x-keystead-project");
     const result = await door.perform(operation, {
       caller,
@@ -141,12 +145,20 @@ function handler(
         input = parseInput(request, project, bytes);
         return input;
       },
+      idempotencyKey: mutates ? () => parseIdempotencyKey(request.header(IDEMPOTENCY_KEY_HEADER)) : undefined,
+      onReplayed: mutates
+        ? () => {
+            replayed = true;
+          }
+        : undefined,
     });
-    if (row.status === 204) return { status: 204, contentType: undefined, requestId, body: null };
+    const extra = replayed ? { headers: replayedHeaders } : undefined;
+    if (row.status === 204) return { status: 204, contentType: undefined, requestId, body: null, ...extra };
     return {
       status: row.status,
       contentType: "application/json",
       requestId,
+      ...extra,
       body: row.outputText?.(result) ?? JSON.stringify(row.output(result, input)),
     };
   }
