@@ -90,7 +90,7 @@ export class Idempotency {
 
   /**
    * Makes a change unless it was made under this key before; then `replay` answers. Requests under one key take turns.
-   * @throws KeysteadError `idempotency_mismatch` where the request was another one, `idempotency_in_progress` where an
+   * @throws KeysteadError `idempotency_mismatch` where the request was another one, `idempotency_pending` where an
    * earlier one takes too long; and whatever `run` or `replay` throws
    */
   async once<T>(
@@ -190,13 +190,13 @@ export class Idempotency {
   /** Runs what came under one key one after the other. Who waits too long is told so, and is not run at all. */
   #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
     const held = this.#held.get(name) ?? 0;
-    if (held >= TURNS_MAX) throw new KeysteadError("idempotency_in_progress");
+    if (held >= TURNS_MAX) throw new KeysteadError("idempotency_pending");
     this.#held.set(name, held + 1);
     return new Promise((resolve, reject) => {
       let gone = false;
       const timer = setTimeout(() => {
         gone = true;
-        reject(new KeysteadError("idempotency_in_progress"));
+        reject(new KeysteadError("idempotency_pending"));
       }, this.#options.waitMsMax ?? WAIT_MS_MAX);
       void this.#turns.run(name, async () => {
         clearTimeout(timer);

@@ -112,7 +112,7 @@ export type Operation<I, O> =
 
 /** The `replay` of a mutation whose answer holds a secret: that is shown once. */
 export function refuseReplay(): never {
-  throw new KeysteadError("idempotency_not_replayable");
+  throw new KeysteadError("idempotency_secret");
 }
 
 /** The `replay` of a mutation that answers nothing. */
