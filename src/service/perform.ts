@@ -34,7 +34,7 @@ export interface Call<I> {
   /** The client's idempotency key, where it sent one; asked of mutations only. Throws a KeysteadError for a malformed one. */
   readonly idempotencyKey?: (() => string | undefined) | undefined;
   /** Told where a call was not run, since it was done before. */
-  readonly onReplayed?: (() => void) | undefined;
+  readonly onReplayed?: (() => unknown) | undefined;
 }
 
 export class Door {

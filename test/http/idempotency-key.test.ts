@@ -103,12 +103,12 @@ describe("over the wire", () => {
       >;
     };
     for (const { operation, method, path, status } of nativeRoutes) {
-      const described = document.paths[path]?.[method.toLowerCase()];
+      const described = document.paths[path]![method.toLowerCase()]!;
       const mutates = operation.replay !== undefined;
-      const names = described?.parameters?.map(({ name }) => name) ?? [];
+      const names = described.parameters?.map(({ name }) => name) ?? [];
       assert.equal(names.includes("Idempotency-Key"), mutates, operation.id);
       assert.equal(
-        "Idempotency-Replayed" in (described?.responses[status]?.headers ?? {}),
+        "Idempotency-Replayed" in (described.responses[status]!.headers ?? {}),
         mutates,
         operation.id,
       );

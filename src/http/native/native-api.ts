@@ -131,7 +131,7 @@ function handler(
       }
     }
     let input: unknown;
-    let replayed = false;
+    const replay = mutates ? { happened: false } : undefined;
     const project = request.header("x-keystead-project");
     const result = await door.perform(operation, {
       caller,
@@ -146,13 +146,9 @@ function handler(
         return input;
       },
       idempotencyKey: mutates ? () => parseIdempotencyKey(request.header(IDEMPOTENCY_KEY_HEADER)) : undefined,
-      onReplayed: mutates
-        ? () => {
-            replayed = true;
-          }
-        : undefined,
+      onReplayed: replay && (() => (replay.happened = true)),
     });
-    const extra = replayed ? { headers: replayedHeaders } : undefined;
+    const extra = replay?.happened === true ? { headers: replayedHeaders } : undefined;
     if (row.status === 204) return { status: 204, contentType: undefined, requestId, body: null, ...extra };
     return {
       status: row.status,
