@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { REMEMBERED_MS } from "../../src/service/idempotency.ts";
+import { StoreConflict } from "../../src/storage/store.ts";
 import { FakeSink } from "../audit/fake-sink.ts";
 import { startServer, temporaryFolder } from "../harness.ts";
 import { codeOf, isReplay, post } from "./keyed-request.ts";
@@ -74,6 +75,27 @@ describe("what is remembered", () => {
     ] as const) {
       const answer = await post(second, "/v1/secrets", { ...body, name }, { key, token });
       assert.deepEqual(codeOf(answer), [500, "internal_error"]);
+    }
+  });
+
+  test("by another node is no reason to try the change again, nor a name that is taken", async () => {
+    await using service = await startServer();
+    const token = await service.token("admin");
+    await service.request("POST", "/v1/keys", { name: "k" }, { token });
+    const { auditor } = service.keystead.services;
+    let tries = 0;
+    auditor.commitChange = () => {
+      tries++;
+      return Promise.reject(new StoreConflict("idempotency"));
+    };
+    for (const [path, sentBody] of [
+      ["/v1/keys", { name: "new" }],
+      ["/v1/keys/k/rotate", {}],
+      ["/v1/secrets", body],
+    ] as const) {
+      tries = 0;
+      assert.deepEqual(codeOf(await post(service, path, sentBody, { key: "k", token })), [409, "conflict"]);
+      assert.equal(tries, 1, path);
     }
   });
 });

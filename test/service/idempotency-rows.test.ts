@@ -215,17 +215,13 @@ describe("requests under one key at the same time", () => {
       },
       replays,
     );
-    await assert.rejects(
-      node.idempotency.once(
-        call(),
-        () => assert.fail(),
-        () => assert.fail(),
-      ),
-      { code: "idempotency_pending" },
-    );
+    let late = 0;
+    const isLate = (): string => String(late++);
+    await assert.rejects(node.idempotency.once(call(), isLate, isLate), { code: "idempotency_pending" });
     first.resolve(undefined);
     assert.equal(await running, "made");
     assert.equal(await node.idempotency.once(call(), () => assert.fail(), replays), "replayed");
+    assert.equal(late, 0);
   });
 
   test("are held in a bounded number; another key is not kept waiting", async () => {
