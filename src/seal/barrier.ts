@@ -29,6 +29,7 @@ export interface RecordPlace {
     | "token"
     | "jwt-revocation"
     | "outbox"
+    | "idempotency"
     | "cursor";
   readonly id: string;
   readonly revision: number;
