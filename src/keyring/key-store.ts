@@ -84,7 +84,9 @@ export class KeyStore {
     const material = await this.material(key, version);
     if (material === undefined) return undefined;
     const algorithm = algorithmOf(key.type);
-    if (algorithm.purpose === "sign") return { purpose: "sign", version, signing: algorithm.open(material) };
+    if (algorithm.family === "signature")
+      return { purpose: "sign", version, signing: algorithm.open(material) };
+    if (algorithm.family !== "cipher") throw new KeysteadError("key_usage");
     const noncesMax =
       algorithm.noncesMax === undefined ? undefined : (this.#noncesMax ?? algorithm.noncesMax);
     const nonces = noncesMax === undefined ? undefined : await this.#nonceCounter(key, version, noncesMax);

@@ -6,6 +6,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { asBuffer } from "../bytes.ts";
+import type { Signed } from "../crypto/signing-key.ts";
 import { KeysteadError } from "../errors.ts";
 import { assertUsable, type KeyUse } from "./key-states.ts";
 import type { Keyring } from "./keyring.ts";
@@ -36,8 +37,7 @@ export interface Decrypted {
   readonly plaintext: Buffer;
 }
 
-/** What is signed: a message, or its SHA-256 digest of 32 bytes. */
-export type Signed = { readonly message: Uint8Array } | { readonly digest: Uint8Array };
+export type { Signed };
 
 /** Encrypts under the key's latest version. Without a promise where everything is at hand. */
 export function encrypt(
@@ -129,11 +129,7 @@ export async function sign(
   assertPurpose(key, "sign");
   if (key.publicOnly) throw new KeysteadError("key_public_only");
   const opened = signingVersion(await keyring.version(key, latestVersion(key)));
-  const signature =
-    "digest" in signed
-      ? opened.signing.signDigest(signed.digest)
-      : opened.signing.signMessage(signed.message);
-  return { version: opened.version, signature };
+  return { version: opened.version, signature: await opened.signing.sign(signed) };
 }
 
 /**
@@ -156,10 +152,7 @@ export async function verify(
     const opened = await keyring.version(key, candidate);
     if (opened === undefined) throw new KeysteadError("key_version_not_found");
     const { signing } = signingVersion(opened);
-    const valid =
-      "digest" in signed
-        ? signing.verifyDigest(signed.digest, signature)
-        : signing.verifyMessage(signed.message, signature);
+    const valid = await signing.verify(signed, signature);
     if (valid) return { valid, version: candidate };
   }
   return { valid: false, version: version ?? latestVersion(key) };

@@ -74,7 +74,7 @@ export class Keyring {
       throw new KeysteadError("invalid_name", { detail: "a name may not look like an id" });
     const algorithm = algorithmOf(spec.type);
     const material =
-      spec.imported === undefined ? await algorithm.generate() : algorithm.import(spec.imported);
+      spec.imported === undefined ? await algorithm.generate() : await algorithm.import(spec.imported);
     const createdAt = new Date().toISOString();
     const key: Key = {
       id: randomId(),
