@@ -27,7 +27,9 @@ export async function startProcess(
   options: ProcessOptions = {},
 ): Promise<ServerProcess> {
   const port = await freePort();
-  const child = spawnServer({ BUNKMS_ADDR: `:${port}`, ...settings }, options);
+  // In server mode an address for everybody takes TLS.
+  const dev = settings["KEYSTEAD_DEV"] === "1" || options.args?.includes("--dev") === true;
+  const child = spawnServer({ BUNKMS_ADDR: `${dev ? "" : "127.0.0.1"}:${port}`, ...settings }, options);
   const output = collect(child);
   const exited = once(child, "exit");
   while (!(await answers(port))) {

@@ -19,6 +19,8 @@ export interface Call<I> {
   readonly project: string;
   readonly requestId: string;
   readonly address: string;
+  /** The proxy's address, where the client's own was told by one. */
+  readonly proxy?: string | undefined;
   /** Turns what came over the wire into the operation's input; throws a KeysteadError where it does not fit. */
   parse(): I;
 }
@@ -130,7 +132,8 @@ class CallContext<I, O> implements ProjectContext {
   get commit(): CommitChange {
     return async (writes, changed) => {
       const facts = this.facts();
-      const { details = facts.details, resource, version = 0 } = changed;
+      const { resource, version = 0 } = changed;
+      const details = this.#withProxy(changed.details ?? this.details);
       await this.services.auditor.commitChange(
         { ...facts, resource, version, ...(details === undefined ? {} : { details }) },
         writes,
@@ -142,7 +145,8 @@ class CallContext<I, O> implements ProjectContext {
   }
 
   facts(): AuditFacts {
-    const { details, resource } = this;
+    const { resource } = this;
+    const details = this.#withProxy(this.details);
     const facts = {
       action: this.#operation.id,
       address: this.#call.address,
@@ -157,5 +161,11 @@ class CallContext<I, O> implements ProjectContext {
       version: this.version,
     } as const;
     return details === undefined ? facts : { ...facts, details };
+  }
+
+  /** An entry keeps both addresses: the client's, and that of the proxy which told it. */
+  #withProxy(details: AuditFacts["details"]): AuditFacts["details"] {
+    const { proxy } = this.#call;
+    return proxy === undefined ? details : { ...details, proxy };
   }
 }
