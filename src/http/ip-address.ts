@@ -41,7 +41,9 @@ export function addressText(groups: AddressGroups): string {
   }
   const { start, length } = longestZeros(groups);
   const hex = groups.map((group) => group.toString(16));
-  return length < 2 ? hex.join(":") : `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`;
+  return length < 2
+    ? hex.join(":")
+    : `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`;
 }
 
 /** A block from `address` or `address/bits`; undefined where it is none, or where bits beyond the prefix are set. */

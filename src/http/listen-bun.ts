@@ -190,14 +190,14 @@ class BunRequest implements WireRequest {
     this.method = request.method;
     this.internal = internal;
     this.params = params;
+    this.#request = request;
+    this.#deadline = deadline;
     // Taken at once: of a connection that is reset meanwhile it is no longer known.
     const peer = plainAddress(server.requestIP(request)?.address);
     const client =
       proxies === undefined ? undefined : proxies.clientOf(peer, () => this.header("x-forwarded-for"));
     this.address = client ?? peer;
     this.proxy = client === undefined ? undefined : peer;
-    this.#request = request;
-    this.#deadline = deadline;
   }
 
   get queryText(): string {

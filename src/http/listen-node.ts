@@ -154,6 +154,8 @@ class NodeRequest implements WireRequest {
     params: Record<string, string>,
     queryText: string,
   ) {
+    this.#message = message;
+    this.#deadline = deadline;
     this.method = message.method ?? "GET";
     const peer = plainAddress(message.socket.remoteAddress);
     const client = proxies?.clientOf(peer, () => this.header("x-forwarded-for"));
@@ -162,8 +164,6 @@ class NodeRequest implements WireRequest {
     this.internal = internal;
     this.params = params;
     this.queryText = queryText;
-    this.#message = message;
-    this.#deadline = deadline;
   }
 
   header(name: string): string | undefined {

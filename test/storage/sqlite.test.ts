@@ -10,7 +10,14 @@ const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 let ids = 0;
 const project = (name: string, revision = 1): Write => ({
   insert: "projects",
-  row: { id: `id-${++ids}`, name, revision, created_at: "2026-01-01T00:00:00.000Z", due_at: null, sealed: bytes(name) },
+  row: {
+    id: `id-${++ids}`,
+    name,
+    revision,
+    created_at: "2026-01-01T00:00:00.000Z",
+    due_at: null,
+    sealed: bytes(name),
+  },
 });
 
 describe("the store on SQLite", () => {
