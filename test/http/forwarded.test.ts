@@ -37,7 +37,7 @@ describe("IP addresses", () => {
   });
 
   test("are refused wherever the platform refuses them", () => {
-    const characters = fc.constantFrom(..."0123456789abcdefFg:.:.%/ []x");
+    const characters = fc.constantFrom(...Array.from("0123456789abcdefFg:.:.%/ []x"));
     fc.assert(
       fc.property(fc.string({ unit: characters, maxLength: 20 }), (text) => {
         const valid = isIPv4(text) || (isIPv6(text) && !text.includes("%"));
