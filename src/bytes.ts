@@ -31,10 +31,12 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 
 /** Standard base64 with padding (RFC 4648 §4), or undefined. */
 export function decodeBase64(text: string): Buffer | undefined {
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
   try {
-    const bytes = Uint8Array.fromBase64(text, strictBase64);
-    // White space is all that the strict decoder passes over.
-    return text.length === 4 * Math.ceil(bytes.length / 3) ? asBuffer(bytes) : undefined;
+    // Into a buffer that is there already: an array of the decoder's own costs three times as much to make one of.
+    const bytes = Buffer.allocUnsafe((text.length >> 2) * 3 - padding);
+    // White space is all that the strict decoder passes over: then fewer bytes come than the length promises.
+    return bytes.setFromBase64(text, strictBase64).written === bytes.length ? bytes : undefined;
   } catch {
     return undefined;
   }
