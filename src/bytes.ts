@@ -31,15 +31,27 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 
 /** Standard base64 with padding (RFC 4648 §4), or undefined. */
 export function decodeBase64(text: string): Buffer | undefined {
+  const { length } = text;
+  // White space is all that the strict decoder passes over: then the bytes do not fill what the length promises.
+  if (length % 4 !== 0) return undefined;
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+  // Into a buffer that is there already: an array of the decoder's own costs three times as much to make one of.
+  const bytes = Buffer.allocUnsafe((length / 4) * 3 - padding);
   try {
-    // Into a buffer that is there already: an array of the decoder's own costs three times as much to make one of.
-    const bytes = Buffer.allocUnsafe((text.length >> 2) * 3 - padding);
-    // White space is all that the strict decoder passes over: then fewer bytes come than the length promises.
-    return bytes.setFromBase64(text, strictBase64).written === bytes.length ? bytes : undefined;
+    return (bytes as unknown as Base64Target).setFromBase64(text, strictBase64).written === bytes.length
+      ? bytes
+      : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** As ECMAScript has it; one platform's own types have an older form. */
+interface Base64Target {
+  setFromBase64(
+    text: string,
+    options: typeof strictBase64,
+  ): { readonly read: number; readonly written: number };
 }
 
 const strictBase64 = { lastChunkHandling: "strict" } as const;
