@@ -3,7 +3,7 @@
  * Invariant: encrypt prints the ciphertext alone and decrypt the plaintext alone, byte for byte.
  */
 import type { Command } from "commander";
-import type { Signed } from "../sdk/key-api.ts";
+import type { Signed } from "../sdk/signature-calls.ts";
 import { bytesAsJson } from "./bytes-json.ts";
 import type { CommandContext } from "./command-context.ts";
 import { EXIT_NOT_VALID } from "./exit-code.ts";

@@ -4,7 +4,13 @@
  */
 export class KeysteadInputError extends Error {
   readonly code:
-    "invalid_name" | "invalid_url" | "invalid_token" | "invalid_project" | "invalid_key_material";
+    | "invalid_name"
+    | "invalid_url"
+    | "invalid_token"
+    | "invalid_project"
+    | "invalid_key_material"
+    | "invalid_idempotency_key"
+    | "invalid_label";
 
   constructor(code: KeysteadInputError["code"], message: string) {
     super(message);

@@ -14,6 +14,7 @@ const pathName = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,255}$/;
 const projectName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 /** What can stand in a header: the platform's own refusal would show the token. */
 const visibleAscii = /^[\x21-\x7e]+$/;
+const idempotencyKeyText = /^[\x21\x23-\x7e]{1,255}$/;
 const LATE = "late";
 
 export interface ClientOptions {
@@ -32,10 +33,15 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Instead of the client's own. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * On a call that changes something: what is sent twice under one key within 24 hours is done once. 1 to 255 visible ASCII
+   * characters without `"`, best made at random for each change. Other calls ignore it.
+   */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export interface ApiRequest {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** Sent as JSON; members that are undefined are left out. */
@@ -43,6 +49,14 @@ export interface ApiRequest {
   /** A failing status whose answer is a result all the same. */
   readonly alsoResult?: number;
 }
+
+/** A request in the API's binary form: `application/octet-stream` in both directions. */
+export interface BinaryRequest {
+  readonly path: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+const BINARY_TYPE = "application/octet-stream";
 
 export class Transport {
   readonly #base: string;
@@ -76,9 +90,60 @@ export class Transport {
 
   /**
    * Sends one request and reads its answer; undefined where the service answers without a body.
+   * @throws KeysteadApiError, KeysteadConnectionError; KeysteadInputError for an idempotency key that cannot be sent
+   */
+  async send<T>(request: ApiRequest, call: CallOptions): Promise<T> {
+    const { method, body } = request;
+    const { response, content } = await this.#exchange(
+      pathOf(request),
+      { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) },
+      { "content-type": body === undefined ? undefined : "application/json" },
+      call,
+      (answered) => answered.text(),
+    );
+    return readAnswer(request, response, content) as T;
+  }
+
+  /**
+   * Sends bytes and gives the answer's.
    * @throws KeysteadApiError, KeysteadConnectionError
    */
-  async send<T>(request: ApiRequest, { signal, timeoutMs = this.#timeoutMs }: CallOptions): Promise<T> {
+  async sendBytes({ path, bytes }: BinaryRequest, call: CallOptions): Promise<Uint8Array> {
+    const { response, content } = await this.#exchange(
+      path,
+      { method: "POST", body: bytes },
+      // A refusal is JSON all the same.
+      { "content-type": BINARY_TYPE, accept: `${BINARY_TYPE}, application/json` },
+      call,
+      (answered) => answered.arrayBuffer(),
+    );
+    if (!response.ok) {
+      const problem = parseJson(new TextDecoder().decode(content));
+      throw apiErrorOf(response.status, problem, response.headers.get("x-request-id"));
+    }
+    if (response.headers.get("content-type") !== BINARY_TYPE) throw notOurs();
+    return new Uint8Array(content);
+  }
+
+  /** One request and the whole of its answer, within the time for it. */
+  async #exchange<C>(
+    path: string,
+    init: Pick<RequestInit, "method" | "body">,
+    requestHeaders: Readonly<Record<string, string | undefined>>,
+    call: CallOptions,
+    read: (response: Response) => Promise<C>,
+  ): Promise<{ readonly response: Response; readonly content: C }> {
+    const { signal, timeoutMs = this.#timeoutMs, idempotencyKey } = call;
+    if (idempotencyKey !== undefined && !idempotencyKeyText.test(idempotencyKey)) {
+      throw new KeysteadInputError(
+        "invalid_idempotency_key",
+        "An idempotency key is 1 to 255 visible ASCII characters without quotes",
+      );
+    }
+    const headers = { ...this.#headers };
+    for (const [name, value] of Object.entries({ ...requestHeaders, "idempotency-key": idempotencyKey })) {
+      if (value !== undefined) headers[name] = value;
+    }
     const abort = new AbortController();
     const forward = (): void => {
       abort.abort();
@@ -89,11 +154,14 @@ export class Transport {
     const timer = setTimeout(() => {
       abort.abort(LATE);
     }, timeoutMs);
-    let response: Response;
-    let text: string;
     try {
-      response = await fetch(this.#base + pathOf(request), this.#init(request, abort.signal));
-      text = await response.text();
+      const response = await fetch(this.#base + path, {
+        ...init,
+        headers,
+        redirect: "manual",
+        signal: abort.signal,
+      });
+      return { response, content: await read(response) };
     } catch (cause) {
       if (abort.signal.reason === LATE) {
         const message = `${this.#origin} did not answer within ${timeoutMs / 1000} s`;
@@ -107,14 +175,6 @@ export class Transport {
       clearTimeout(timer);
       signal?.removeEventListener("abort", forward);
     }
-    return readAnswer(request, response, text) as T;
-  }
-
-  #init(request: ApiRequest, signal: AbortSignal): RequestInit {
-    const init: RequestInit = { method: request.method, headers: this.#headers, redirect: "manual", signal };
-    if (request.body === undefined) return init;
-    const headers = { ...this.#headers, "content-type": "application/json" };
-    return { ...init, headers, body: JSON.stringify(request.body) };
   }
 }
 
@@ -165,9 +225,13 @@ function readAnswer(request: ApiRequest, response: Response, text: string): unkn
     throw apiErrorOf(response.status, body, response.headers.get("x-request-id"));
   }
   if (typeof body !== "object" || body === null) {
-    throw new KeysteadConnectionError("unexpected_answer", "The server's answer is not one of Keystead's");
+    throw notOurs();
   }
   return body;
+}
+
+function notOurs(): KeysteadConnectionError {
+  return new KeysteadConnectionError("unexpected_answer", "The server's answer is not one of Keystead's");
 }
 
 function parseJson(text: string): unknown {
