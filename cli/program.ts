@@ -10,6 +10,7 @@ import { addServerCommand } from "./host/server.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLoadtestCommand } from "./loadtest.ts";
 import { addProjectCommands } from "./project-commands.ts";
+import { addRandomCommand } from "./random-command.ts";
 import { addSecretCommands } from "./secret-commands.ts";
 import { addTokenCommands } from "./token-commands.ts";
 
@@ -81,6 +82,7 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   program.commandsGroup("Keys and secrets:");
   addKeyCommands(program, context);
   addCryptoCommands(program, context);
+  addRandomCommand(program, context);
   addSecretCommands(program, context);
   program.commandsGroup("Who may do what:");
   addProjectCommands(program, context);

@@ -5,6 +5,7 @@
 import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { KeysteadInputError } from "./input-error.ts";
+import { toBase64 } from "./wire-bytes.ts";
 
 const DER_SEQUENCE = 0x30;
 const LABEL = /-----BEGIN ([A-Z0-9 ]+)-----/;
@@ -53,6 +54,13 @@ function derOf(pem: string): DerKey | undefined {
   const bytes = Buffer.from(text, "base64");
   if (bytes[0] !== DER_SEQUENCE || bytes.toString("base64") !== text) return undefined;
   return { format: block?.[1] === "PRIVATE" ? "pkcs8" : "spki", bytes };
+}
+
+/** A key as PEM (RFC 7468), without a line end after it. */
+export function pemOf({ format, bytes }: DerKey): string {
+  const label = format === "pkcs8" ? "PRIVATE KEY" : "PUBLIC KEY";
+  const lines = toBase64(bytes).match(/.{1,64}/g) ?? [];
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`].join("\n");
 }
 
 function refused(message: string): KeysteadInputError {
