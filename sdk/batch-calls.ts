@@ -57,8 +57,15 @@ export interface VerifyMacItem extends MacItem {
 /** An item's result, or why it failed. */
 export type ItemResult<T> = T | KeysteadItemError;
 
+/** An item as it came: the members of its call, or an error. */
 interface ItemAnswer {
   readonly error?: { readonly code: string; readonly title: string };
+  readonly version: number;
+  readonly ciphertext: string;
+  readonly valid: boolean;
+  readonly plaintext_b64: unknown;
+  readonly signature_b64: unknown;
+  readonly mac_b64: unknown;
 }
 
 export class BatchCalls extends SignatureCalls {
@@ -71,7 +78,7 @@ export class BatchCalls extends SignatureCalls {
       ...bytesField("plaintext", plaintext),
       ...bytesField("aad", aad),
     }));
-    return this.#batch(name, "encrypt", fields, (answer: Ciphered) => answer, call);
+    return this.#batch(name, "encrypt", fields, cipheredOf, call);
   }
 
   decryptBatch(
@@ -80,7 +87,7 @@ export class BatchCalls extends SignatureCalls {
     call: CallOptions = {},
   ): Promise<ItemResult<Decrypted>[]> {
     const fields = items.map(decryptFields);
-    const read = (answer: { plaintext_b64: string; version: number }): Decrypted => ({
+    const read = (answer: ItemAnswer): Decrypted => ({
       plaintext: fromBase64(answer.plaintext_b64),
       version: answer.version,
     });
@@ -94,7 +101,7 @@ export class BatchCalls extends SignatureCalls {
   ): Promise<ItemResult<Ciphered>[]> {
     const fields = items.map((item) => ({ ...decryptFields(item), ...bytesField("to_aad", item.toAad) }));
     const target = { to_key: toKey, to_version: toVersion };
-    return this.#batch(name, "reencrypt", fields, (answer: Ciphered) => answer, call, target);
+    return this.#batch(name, "reencrypt", fields, cipheredOf, call, target);
   }
 
   signBatch(
@@ -102,7 +109,7 @@ export class BatchCalls extends SignatureCalls {
     items: readonly SignItem[],
     call: CallOptions = {},
   ): Promise<ItemResult<Signature>[]> {
-    const read = (answer: { signature_b64: string; version: number }): Signature => ({
+    const read = (answer: ItemAnswer): Signature => ({
       signature: fromBase64(answer.signature_b64),
       version: answer.version,
     });
@@ -119,12 +126,12 @@ export class BatchCalls extends SignatureCalls {
       signature_b64: toBase64(item.signature),
       version: item.version,
     }));
-    return this.#batch(name, "verify", fields, (answer: Verified) => answer, call);
+    return this.#batch(name, "verify", fields, verifiedOf, call);
   }
 
   macBatch(name: string, items: readonly MacItem[], call: CallOptions = {}): Promise<ItemResult<Mac>[]> {
     const fields = items.map(({ message }) => bytesField("message", message));
-    const read = (answer: { mac_b64: string; version: number }): Mac => ({
+    const read = (answer: ItemAnswer): Mac => ({
       mac: fromBase64(answer.mac_b64),
       version: answer.version,
     });
@@ -141,7 +148,7 @@ export class BatchCalls extends SignatureCalls {
       mac_b64: toBase64(mac),
       version,
     }));
-    return this.#batch(name, "verify-mac", fields, (answer: Verified) => answer, call);
+    return this.#batch(name, "verify-mac", fields, verifiedOf, call);
   }
 
   /** As `encryptBatch`, in the API's binary form, which costs both sides the least: ciphertexts come as bytes. */
@@ -177,15 +184,15 @@ export class BatchCalls extends SignatureCalls {
     return resultsOf(await this.transport.sendBytes(request, call), frames.length);
   }
 
-  async #batch<A extends object, T>(
+  async #batch<T>(
     name: string,
     use: string,
     items: readonly Readonly<Record<string, unknown>>[],
-    read: (answer: A) => T,
+    read: (answer: ItemAnswer) => T,
     call: CallOptions,
     target: Readonly<Record<string, unknown>> = {},
   ): Promise<ItemResult<T>[]> {
-    const answer = await this.post<{ results?: readonly (A & ItemAnswer)[] }>(
+    const answer = await this.post<{ results?: readonly ItemAnswer[] }>(
       name,
       `${use}/batch`,
       { ...target, items },
@@ -195,12 +202,20 @@ export class BatchCalls extends SignatureCalls {
     if (!Array.isArray(results) || results.length !== items.length) {
       throw new KeysteadConnectionError("unexpected_answer", "The server's answer does not fit the batch");
     }
-    return (results as readonly (A & ItemAnswer)[]).map((result) =>
+    return (results as readonly ItemAnswer[]).map((result) =>
       result.error === undefined
         ? read(result)
         : new KeysteadItemError(result.error.code, result.error.title),
     );
   }
+}
+
+function cipheredOf({ ciphertext, version }: ItemAnswer): Ciphered {
+  return { ciphertext, version };
+}
+
+function verifiedOf({ valid, version }: ItemAnswer): Verified {
+  return valid ? { valid, version } : { valid };
 }
 
 function decryptFields({ ciphertext, aad }: DecryptItem): Record<string, string> {
