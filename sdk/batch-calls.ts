@@ -199,15 +199,17 @@ export class BatchCalls extends SignatureCalls {
       call,
     );
     const { results } = answer;
-    if (!Array.isArray(results) || results.length !== items.length) {
-      throw new KeysteadConnectionError("unexpected_answer", "The server's answer does not fit the batch");
-    }
-    return (results as readonly ItemAnswer[]).map((result) =>
-      result.error === undefined
-        ? read(result)
-        : new KeysteadItemError(result.error.code, result.error.title),
-    );
+    if (!Array.isArray(results) || results.length !== items.length) throw misfit();
+    return (results as readonly (ItemAnswer | null)[]).map((result) => {
+      if (typeof result !== "object" || result === null) throw misfit();
+      const { error } = result;
+      return error === undefined ? read(result) : new KeysteadItemError(error.code, error.title);
+    });
   }
+}
+
+function misfit(): KeysteadConnectionError {
+  return new KeysteadConnectionError("unexpected_answer", "The server's answer does not fit the batch");
 }
 
 function cipheredOf({ ciphertext, version }: ItemAnswer): Ciphered {
