@@ -7,10 +7,11 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
-import { openAuditor, serviceFacts, type Auditor } from "./audit/auditor.ts";
+import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
 import { createJobs, createServices } from "./compose-services.ts";
 import type { Address, Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
+import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
@@ -21,6 +22,7 @@ import { JwtAuthority } from "./identity/jwt.ts";
 import { DEFAULT_PROJECT } from "./identity/projects.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
+import { Idempotency } from "./service/idempotency.ts";
 import type { Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
@@ -41,7 +43,7 @@ export interface ComposeOptions {
   /** For tests: a lower limit of nonces a key version, and an audit log that fails on demand. */
   readonly noncesMax?: number;
   readonly auditSink?: AuditSink;
-  /** Replaces the clock that rotation periods and deletion windows go by, for tests. */
+  /** Replaces the clock that rotation periods, deletion windows and idempotency keys go by, for tests. */
   readonly now?: () => number;
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken. */
@@ -88,19 +90,15 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const fresh = wrapped.length === 0;
     const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
-    auditor = await openAudit(config, options, store, log, onFatal);
-    const services = createServices({
-      store,
-      barrier,
-      auditor,
-      now: options.now ?? Date.now,
-      noncesMax: options.noncesMax,
-    });
+    const now = options.now ?? Date.now;
+    auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
+    const services = createServices({ store, barrier, auditor, now, noncesMax: options.noncesMax });
+    const idempotency = new Idempotency({ store, barrier, now });
     if (fresh) await initialise(services, seal, firstKey);
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
     }
-    return await serve({ config, options, log, store, auditor, services, dataPath, fresh });
+    return await serve({ config, options, log, store, auditor, services, idempotency, dataPath, fresh });
   } catch (error) {
     await auditor?.close();
     await store?.close();
@@ -131,21 +129,19 @@ function refuseUnreachable(config: Config, options: ComposeOptions, empty: boole
 async function openAudit(
   config: Config,
   options: ComposeOptions,
-  store: Store,
+  parts: Pick<AuditorOptions, "store" | "barrier" | "onFatal">,
   log: Log,
-  onFatal: (error: Error) => void,
 ): Promise<Auditor> {
   const { auditLog: path, node, auditDurability: durability } = config;
   try {
     if (path !== undefined) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     return await openAuditor(
       {
-        store,
+        ...parts,
         node,
         bootId: randomId().slice(0, 18).replaceAll("-", ""),
         path,
         durability,
-        onFatal,
         onState: (available, cause) => {
           if (available) log.info("the audit log can be written again");
           else log.error("the audit log cannot be written; nothing is served", { cause: String(cause) });
@@ -155,6 +151,9 @@ async function openAudit(
       nullSink,
     );
   } catch (error) {
+    // What a start has to append before anything is served: a full disk, most likely.
+    if (path !== undefined && error instanceof KeysteadError && error.code === "audit_unavailable")
+      throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be written at ${path}: is its disk full?`);
     // Of what can fail here only files have an errno: a database that does not answer must not be blamed on the log.
     if (path === undefined || !(error instanceof Error) || !("errno" in error)) throw error;
     throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be opened for writing at ${path}`);
@@ -186,12 +185,13 @@ interface Parts {
   readonly store: Store;
   readonly auditor: Auditor;
   readonly services: Services;
+  readonly idempotency: Idempotency;
   readonly dataPath: DataPath | undefined;
   readonly fresh: boolean;
 }
 
 async function serve(parts: Parts): Promise<Keystead> {
-  const { config, log, store, auditor, services, dataPath, fresh } = parts;
+  const { config, log, store, auditor, services, idempotency, dataPath, fresh } = parts;
   const metrics = new Metrics();
   const jwtProject =
     config.jwtSecret === undefined ? undefined : await services.projects.byName(config.jwtProject);
@@ -206,7 +206,7 @@ async function serve(parts: Parts): Promise<Keystead> {
   const { ratePerSecond } = config;
   const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
   const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });
-  const door = new Door(services, (operation, outcome) => {
+  const door = new Door(services, idempotency, (operation, outcome) => {
     metrics.countOperation(operation, outcome);
   });
   const health = new Health({
@@ -243,6 +243,7 @@ async function serve(parts: Parts): Promise<Keystead> {
   const fallback = nativeFallback({ metrics });
   let listeners: Listener[] = [];
   const jobs = createJobs(store, services, config.node, log);
+  idempotency.start();
   return {
     config,
     services,
@@ -281,6 +282,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       for (const listener of listeners) await listener.close();
       await jobsStopped;
       admission.flushSummaries();
+      await idempotency.close();
       await auditor.close();
       await store.close();
       metrics.close();

@@ -37,6 +37,15 @@ export const errorRegistry = {
   project_exists: { status: 409, title: "A project of this name exists" },
   account_exists: { status: 409, title: "An account of this name exists" },
   conflict: { status: 409, title: "The object was changed at the same time; try again" },
+  idempotency_mismatch: { status: 409, title: "The idempotency key was used for another request" },
+  idempotency_pending: {
+    status: 409,
+    title: "An earlier request under this idempotency key is running",
+  },
+  idempotency_secret: {
+    status: 409,
+    title: "It was done before, and its secret answer is shown once",
+  },
   limit_reached: { status: 409, title: "A limit of the service is reached" },
   // Its state and kind
   key_revoked: { status: 400, title: "The key is revoked" },
@@ -61,6 +70,7 @@ export const errorRegistry = {
   internal_error: { status: 500, title: "The service failed to answer this request" },
   audit_unavailable: { status: 503, title: "The audit log cannot be written, so nothing is served" },
   storage_unavailable: { status: 503, title: "The storage does not answer" },
+  busy: { status: 503, title: "The service is doing as much of this as it can; try again" },
   stopping: { status: 503, title: "The service is stopping" },
 } as const satisfies Record<string, { status: number; title: string }>;
 

@@ -1,86 +1,253 @@
 /**
- * The catalogue: one row says everything about one key type. Adding an algorithm is one row here and its pair of
- * functions (`open…` and `import…`) in a file of its family.
- * Invariant: nothing outside this table knows an algorithm by name.
+ * The catalogue: one row says everything about one key type and purpose. Adding an algorithm is one row here and its
+ * functions in a file of its family.
+ * Invariant: nothing outside this folder knows an algorithm by name. A key has one purpose for life.
  */
+import { KeysteadError } from "../errors.ts";
 import { openAes256Gcm } from "./aes-gcm.ts";
+import { exportAsymmetric } from "./asymmetric-key.ts";
+import { openChaCha20Poly1305 } from "./chacha.ts";
 import type { CipherKey } from "./cipher-key.ts";
-import { generateP256, importP256, openP256 } from "./ecdsa.ts";
-import { importSymmetric, type ImportedKey, type Material } from "./material.ts";
-import { randomSecret } from "./random.ts";
-import { generateRsa, importRsa, openRsa } from "./rsa.ts";
-import type { SigningKey } from "./signing-key.ts";
+import {
+  ecdsaCurves,
+  ecdsaEncodings,
+  generateEcdsa,
+  importEcdsa,
+  openEcdsa,
+  type CurveName,
+} from "./ecdsa.ts";
+import { ed25519Keys, openEd25519 } from "./ed25519.ts";
+import { HMAC_KEY_BYTES_MAX, hmacHashes, openHmac, type HmacHash } from "./hmac.ts";
+import type { KemKey } from "./kem-key.ts";
+import { openAesKwp } from "./key-wrap.ts";
+import type { MacKey } from "./mac-key.ts";
+import type { ExportedMaterial, ImportedKey, KeyFormat, Material } from "./material.ts";
+import { mlDsaKeys, openMlDsa } from "./ml-dsa.ts";
+import { mlKems, openMlKem, type MlKemName } from "./ml-kem.ts";
+import type { PublicCipherKey } from "./public-cipher-key.ts";
+import { openRsaOaep } from "./rsa-oaep.ts";
+import { openRsaSigning, RSA_DIGEST_BYTES, rsaSchemes } from "./rsa-signature.ts";
+import { generateRsa, importRsa, type RsaBits } from "./rsa.ts";
+import type { SignatureEncoding, SignatureScheme, SigningKey } from "./signing-key.ts";
+import { symmetricKind } from "./symmetric-key.ts";
+import type { WrappingKey } from "./wrapping-key.ts";
 import { openXaes256Gcm } from "./xaes-gcm.ts";
 
+export type KeyPurpose = "encrypt" | "sign" | "mac" | "encapsulate" | "wrap";
+
 interface AlgorithmBase {
+  readonly purpose: KeyPurpose;
+  /** The algorithm's name beside an exported key. */
+  readonly exportName: string;
+  /** The formats that hold a whole key, private part and all. The public part of an asymmetric one is had as `spki` too. */
+  readonly exportFormats: readonly KeyFormat[];
   /** Fresh material. */
   generate(): Material | Promise<Material>;
   /** Material from outside; throws `invalid_key_material`. */
-  import(imported: ImportedKey): Material;
+  import(imported: ImportedKey): Material | Promise<Material>;
+  /**
+   * The key in a format: `jwk` gives whatever part is there, `spki` the public part. Throws `invalid_body` for a format
+   * that the type has not, `key_public_only` where the format wants a private part.
+   */
+  exportKey(material: Material, format: KeyFormat): ExportedMaterial;
 }
 
+/** Authenticated ciphers. */
 export interface CipherAlgorithm extends AlgorithmBase {
+  readonly family: "cipher";
   readonly purpose: "encrypt";
-  /** The algorithm's name where its raw key is exported. */
-  readonly exportName: string;
   /** How many random nonces one key version may draw; undefined where the nonce space needs no counting. */
   readonly noncesMax: number | undefined;
   open(material: Material): CipherKey;
 }
 
+/** Encryption to a public key. */
+export interface PublicCipherAlgorithm extends AlgorithmBase {
+  readonly family: "public-cipher";
+  readonly purpose: "encrypt";
+  open(material: Material): PublicCipherKey;
+}
+
 export interface SignatureAlgorithm extends AlgorithmBase {
+  readonly family: "signature";
   readonly purpose: "sign";
+  /** Length of the digests that it signs; undefined where it signs messages only. */
+  readonly digestBytes: number | undefined;
+  /** The first is the default; none where there is no choice. */
+  readonly schemes: readonly SignatureScheme[];
+  /** The first is the default; none where there is no choice. */
+  readonly encodings: readonly SignatureEncoding[];
   open(material: Material): SigningKey;
 }
 
-export type Algorithm = CipherAlgorithm | SignatureAlgorithm;
+export interface MacAlgorithm extends AlgorithmBase {
+  readonly family: "mac";
+  readonly purpose: "mac";
+  open(material: Material): MacKey;
+}
+
+export interface KemAlgorithm extends AlgorithmBase {
+  readonly family: "kem";
+  readonly purpose: "encapsulate";
+  open(material: Material): KemKey;
+}
+
+/** Key-encryption keys. */
+export interface WrapAlgorithm extends AlgorithmBase {
+  readonly family: "wrap";
+  readonly purpose: "wrap";
+  open(material: Material): WrappingKey;
+}
+
+export type Algorithm =
+  CipherAlgorithm | PublicCipherAlgorithm | SignatureAlgorithm | MacAlgorithm | KemAlgorithm | WrapAlgorithm;
+
+/** One row a purpose; the first is the default. */
+type Rows = readonly [Algorithm, ...Algorithm[]];
 
 const SYMMETRIC_KEY_BYTES = 32;
-const symmetric = {
-  generate: (): Material => ({ form: "raw", bytes: randomSecret(SYMMETRIC_KEY_BYTES) }),
-  import: (imported: ImportedKey): Material => importSymmetric(imported, SYMMETRIC_KEY_BYTES),
-};
+const NONCES_MAX = 2 ** 32;
 
-export const catalogue = {
-  "aes-256": {
-    purpose: "encrypt",
-    exportName: "AES-256-GCM",
-    noncesMax: 2 ** 32,
-    ...symmetric,
-    open: (material) => openAes256Gcm(material.bytes),
-  },
-  "xaes-256": {
-    purpose: "encrypt",
-    exportName: "XAES-256-GCM",
-    noncesMax: undefined,
-    ...symmetric,
-    open: (material) => openXaes256Gcm(material.bytes),
-  },
-  "rsa-2048": {
-    purpose: "sign",
-    generate: () => generateRsa(2048),
-    import: (imported) => importRsa(imported, 2048),
-    open: openRsa,
-  },
-  "ecdsa-p256": {
-    purpose: "sign",
-    generate: generateP256,
-    import: importP256,
-    open: openP256,
-  },
-} as const satisfies Record<string, Algorithm>;
+const catalogue = {
+  "aes-256": [cipher("AES-256-GCM", NONCES_MAX, openAes256Gcm, "A256GCM")],
+  "xaes-256": [cipher("XAES-256-GCM", undefined, openXaes256Gcm)],
+  "chacha20-poly1305": [cipher("ChaCha20-Poly1305", NONCES_MAX, openChaCha20Poly1305)],
+  "rsa-2048": rsa(2048),
+  "rsa-3072": rsa(3072),
+  "rsa-4096": rsa(4096),
+  "ecdsa-p256": ecdsa("P-256"),
+  "ecdsa-p384": ecdsa("P-384"),
+  "ecdsa-p521": ecdsa("P-521"),
+  ed25519: [signature("Ed25519", { ...ed25519Keys, open: openEd25519 })],
+  "hmac-256": hmac("HMAC-SHA-256", "sha256"),
+  "hmac-384": hmac("HMAC-SHA-384", "sha384"),
+  "hmac-512": hmac("HMAC-SHA-512", "sha512"),
+  "ml-dsa-44": mlDsa("ML-DSA-44"),
+  "ml-dsa-65": mlDsa("ML-DSA-65"),
+  "ml-dsa-87": mlDsa("ML-DSA-87"),
+  "ml-kem-768": mlKem("ML-KEM-768"),
+  "ml-kem-1024": mlKem("ML-KEM-1024"),
+  "aes-256-kwp": [
+    {
+      family: "wrap",
+      purpose: "wrap",
+      exportName: "AES-256-KWP",
+      ...symmetricKind(SYMMETRIC_KEY_BYTES),
+      open: openAesKwp,
+    },
+  ],
+} as const satisfies Record<string, Rows>;
 
 export type KeyType = keyof typeof catalogue;
 
 export const keyTypes = Object.keys(catalogue) as [KeyType, ...KeyType[]];
 
-export type KeyPurpose = "encrypt" | "sign" | "mac" | "encapsulate" | "wrap";
-
-export function purposesOf(type: KeyType): readonly [KeyPurpose, ...KeyPurpose[]] {
-  return [catalogue[type].purpose];
+/** The row of a key type, for its default purpose where none is given. Throws `invalid_body` for one that it has not. */
+export function algorithmOf(type: KeyType, purpose?: KeyPurpose): Algorithm {
+  const rows: Rows = catalogue[type];
+  const row = purpose === undefined ? rows[0] : rows.find((candidate) => candidate.purpose === purpose);
+  if (row === undefined) {
+    throw new KeysteadError("invalid_body", {
+      field: "purpose",
+      detail: "keys of this type have no such purpose",
+    });
+  }
+  return row;
 }
 
-/** The row of a key type. */
-export function algorithmOf(type: KeyType, _purpose?: KeyPurpose): Algorithm {
-  return catalogue[type];
+/** The purposes that a key of this type may have; the first is the default. */
+export function purposesOf(type: KeyType): readonly [KeyPurpose, ...KeyPurpose[]] {
+  const [first, ...others]: Rows = catalogue[type];
+  return [first.purpose, ...others.map(({ purpose }) => purpose)];
+}
+
+function cipher(
+  exportName: string,
+  noncesMax: number | undefined,
+  open: (key: Buffer) => CipherKey,
+  alg?: string,
+): CipherAlgorithm {
+  return {
+    family: "cipher",
+    purpose: "encrypt",
+    exportName,
+    noncesMax,
+    ...symmetricKind(SYMMETRIC_KEY_BYTES, SYMMETRIC_KEY_BYTES, alg),
+    open: ({ bytes }) => open(bytes),
+  };
+}
+
+function rsa(bits: RsaBits): readonly [SignatureAlgorithm, PublicCipherAlgorithm] {
+  const keys = {
+    exportName: `RSA-${bits}`,
+    exportFormats: ["pkcs8", "jwk"],
+    generate: () => generateRsa(bits),
+    import: (imported: ImportedKey) => importRsa(imported, bits),
+    exportKey: exportAsymmetric,
+  } as const;
+  return [
+    signature(keys.exportName, {
+      ...keys,
+      digestBytes: RSA_DIGEST_BYTES,
+      schemes: rsaSchemes,
+      open: openRsaSigning,
+    }),
+    { family: "public-cipher", purpose: "encrypt", ...keys, open: openRsaOaep },
+  ];
+}
+
+function ecdsa(curve: CurveName): readonly [SignatureAlgorithm] {
+  return [
+    signature(`ECDSA-${curve.replace("-", "")}`, {
+      digestBytes: ecdsaCurves[curve].digestBytes,
+      encodings: ecdsaEncodings,
+      exportFormats: ["pkcs8", "jwk"],
+      generate: () => generateEcdsa(curve),
+      import: (imported) => importEcdsa(imported, curve),
+      exportKey: exportAsymmetric,
+      open: (material) => openEcdsa(material, curve),
+    }),
+  ];
+}
+
+function mlDsa(name: keyof typeof mlDsaKeys): readonly [SignatureAlgorithm] {
+  const keys = mlDsaKeys[name];
+  return [signature(name, { ...keys, open: (material) => openMlDsa(material, keys) })];
+}
+
+function signature(
+  exportName: string,
+  row: Omit<
+    SignatureAlgorithm,
+    "family" | "purpose" | "exportName" | "digestBytes" | "schemes" | "encodings"
+  > &
+    Partial<Pick<SignatureAlgorithm, "digestBytes" | "schemes" | "encodings">>,
+): SignatureAlgorithm {
+  const { digestBytes, schemes = [], encodings = [] } = row;
+  return { ...row, family: "signature", purpose: "sign", exportName, digestBytes, schemes, encodings };
+}
+
+function hmac(exportName: string, hash: HmacHash): readonly [MacAlgorithm] {
+  const { macBytes, alg } = hmacHashes[hash];
+  return [
+    {
+      family: "mac",
+      purpose: "mac",
+      exportName,
+      ...symmetricKind(macBytes, HMAC_KEY_BYTES_MAX, alg),
+      open: (material) => openHmac(material, hash),
+    },
+  ];
+}
+
+function mlKem(name: MlKemName): readonly [KemAlgorithm] {
+  return [
+    {
+      family: "kem",
+      purpose: "encapsulate",
+      exportName: name,
+      ...mlKems[name].keys,
+      open: (material) => openMlKem(material, name),
+    },
+  ];
 }

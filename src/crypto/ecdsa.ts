@@ -1,81 +1,149 @@
 /**
- * ECDSA over NIST P-256 with SHA-256 (FIPS 186-5 §6); signatures in ASN.1 DER (RFC 3279 §2.2.3).
- * Messages go through the platform's native code. A ready digest goes through @noble/curves, since the platform would
- * hash it once more: slower, and not constant-time (docs/security.md says so).
+ * ECDSA over the NIST curves P-256, P-384 and P-521 with SHA-256, SHA-384 and SHA-512 (FIPS 186-5 §6).
+ * Messages go through the platform's native code: at once on P-256, whose code is fast; off the event loop on the others. A
+ * ready digest is signed and verified by a task (off-loop-tasks.ts says why).
  */
 import { Buffer } from "node:buffer";
-import { generateKeyPair, sign, verify, type KeyObject } from "node:crypto";
-import { promisify } from "node:util";
-import { p256 } from "@noble/curves/nist.js";
-import { decodeBase64Url } from "../bytes.ts";
-import { KeysteadError } from "../errors.ts";
+import { createECDH, sign, verify, type KeyObject, type SignKeyObjectInput } from "node:crypto";
+import { importAsymmetric, keyPairOf, materialOf, ownPrivateKey, publicPartOf } from "./asymmetric-key.ts";
+import { invalid, jwkBytes, type ImportedKey, type Material } from "./material.ts";
+import type { TaskResult } from "./off-loop-tasks.ts";
+import { generateEcPair, OffLoopKey, signNative, verifyNative } from "./off-loop.ts";
 import {
-  importAsymmetric,
-  invalid,
-  keyObjectsOf,
-  materialOf,
-  type ImportedKey,
-  type Material,
-} from "./material.ts";
-import { assertPair } from "./rsa.ts";
-import type { SigningKey } from "./signing-key.ts";
+  assertDigest,
+  assertOptions,
+  type SignatureEncoding,
+  type SignatureOptions,
+  type SigningKey,
+} from "./signing-key.ts";
 
-const generatePair = promisify(generateKeyPair);
-const dsaEncoding = "der";
+interface Curve {
+  /** The name in OpenSSL's list. */
+  readonly name: string;
+  readonly hash: string;
+  readonly digestBytes: number;
+  /** True where native code for messages takes well under a millisecond. */
+  readonly fast: boolean;
+}
 
-/** A fresh P-256 key. */
-export async function generateP256(): Promise<Material> {
-  const { privateKey } = await generatePair("ec", { namedCurve: "P-256" });
-  return materialOf(privateKey);
+export const ecdsaCurves = {
+  "P-256": {
+    name: "prime256v1",
+    hash: "sha256",
+    digestBytes: 32,
+    fast: true,
+  },
+  "P-384": {
+    name: "secp384r1",
+    hash: "sha384",
+    digestBytes: 48,
+    fast: false,
+  },
+  "P-521": {
+    name: "secp521r1",
+    hash: "sha512",
+    digestBytes: 64,
+    fast: false,
+  },
+} as const satisfies Record<string, Curve>;
+
+export type CurveName = keyof typeof ecdsaCurves;
+
+export const ecdsaEncodings: readonly SignatureEncoding[] = ["der", "raw"];
+
+/** A fresh key. */
+export async function generateEcdsa(curve: CurveName): Promise<Material> {
+  return materialOf(await generateEcPair(ecdsaCurves[curve].name));
 }
 
 /** A key from outside: PKCS#8 or JWK with the private part, SPKI or JWK without it. */
-export function importP256(imported: ImportedKey): Material {
+export function importEcdsa(imported: ImportedKey, curve: CurveName): Material {
+  const { name } = ecdsaCurves[curve];
   return importAsymmetric(imported, (key) => {
-    if (key.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== "prime256v1") {
-      throw invalid("this is no key on the curve P-256");
+    if (key.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== name) {
+      throw invalid("this is no EC key on the curve of its type");
     }
-    if (key.type === "private") assertPair(openP256(materialOf(key)));
+    if (key.type === "private") assertPair(key, name);
   });
 }
 
 /** Opens stored material for use. */
-export function openP256(material: Material): SigningKey {
-  const { privateKey, publicKey } = keyObjectsOf(material);
-  const ownPrivateKey = (): KeyObject => {
-    if (privateKey === undefined) throw new KeysteadError("key_public_only");
-    return privateKey;
-  };
-  let scalar: Buffer | undefined;
-  let point: Buffer | undefined;
+export function openEcdsa(material: Material, curve: CurveName): SigningKey {
+  const { hash, digestBytes, fast } = ecdsaCurves[curve];
+  const pair = keyPairOf(material);
+  const { publicKey } = pair;
+  // P-384 takes most of a millisecond, P-521 more than two.
+  const native = { brief: curve !== "P-521" };
+  const byTask = { brief: curve === "P-256" };
+  let offLoop: OffLoopKey | undefined;
   return {
-    canSign: privateKey !== undefined,
-    signDigest(digest) {
-      scalar ??= jwkNumber(ownPrivateKey(), "d");
-      return p256.sign(digest, scalar, { prehash: false, lowS: false, format: "der" });
-    },
-    signMessage: (message) => sign("sha256", message, { key: ownPrivateKey(), dsaEncoding }),
-    verifyDigest(digest, signature) {
-      point ??= Buffer.concat([Buffer.of(4), jwkNumber(publicKey, "x"), jwkNumber(publicKey, "y")]);
-      try {
-        return p256.verify(signature, digest, point, { prehash: false, lowS: false, format: "der" });
-      } catch {
-        return false;
+    canSign: pair.privateKey !== undefined,
+    sign(signed, options = {}) {
+      const encoding = encodingOf(options);
+      const privateKey = ownPrivateKey(pair);
+      if ("message" in signed) {
+        const key = encoded(privateKey, encoding);
+        return fast ? sign(hash, signed.message, key) : signNative(hash, signed.message, key, native);
       }
+      assertDigest(signed.digest, digestBytes);
+      offLoop ??= new OffLoopKey(pair);
+      const result = offLoop.run({ run: "ecdsa-sign-digest", digest: signed.digest, encoding }, byTask);
+      return result instanceof Promise ? result.then(signatureOf) : signatureOf(result);
     },
-    verifyMessage(message, signature) {
-      try {
-        return verify("sha256", message, { key: publicKey, dsaEncoding }, signature);
-      } catch {
-        return false;
+    verify(signed, signature, options = {}) {
+      const encoding = encodingOf(options);
+      if ("message" in signed) {
+        const key = encoded(publicKey, encoding);
+        return fast
+          ? verifyNow(hash, signed.message, key, signature)
+          : verifyNative(hash, signed.message, key, signature, native);
       }
+      assertDigest(signed.digest, digestBytes);
+      offLoop ??= new OffLoopKey(pair);
+      const result = offLoop.run(
+        { run: "ecdsa-verify-digest", digest: signed.digest, signature, encoding },
+        byTask,
+      );
+      return result instanceof Promise ? result.then((valid) => valid === true) : result === true;
     },
-    publicKeyDer: () => publicKey.export({ format: "der", type: "spki" }),
+    ...publicPartOf(pair),
   };
 }
 
-function jwkNumber(key: KeyObject, member: "d" | "x" | "y"): Buffer {
-  const bytes = decodeBase64Url(key.export({ format: "jwk" })[member] ?? "");
-  if (bytes?.length !== 32) throw new Error("a P-256 key exported a malformed JWK");
-  return bytes;
+function encodingOf(options: SignatureOptions): SignatureEncoding {
+  assertOptions(options, [], ecdsaEncodings);
+  return options.encoding ?? "der";
+}
+
+function encoded(key: KeyObject, encoding: SignatureEncoding): SignKeyObjectInput {
+  return { key, dsaEncoding: encoding === "der" ? "der" : "ieee-p1363" };
+}
+
+function verifyNow(
+  hash: string,
+  message: Uint8Array,
+  key: SignKeyObjectInput,
+  signature: Uint8Array,
+): boolean {
+  try {
+    return verify(hash, message, key, signature);
+  } catch {
+    return false;
+  }
+}
+
+function signatureOf(result: TaskResult): Uint8Array {
+  if (result instanceof Uint8Array) return result;
+  throw new Error("a signing task answered no signature");
+}
+
+/** Refuses a private key whose public point is not its own (SEC 1 §3.2.1). */
+function assertPair(key: KeyObject, curveName: string): void {
+  const { d, x, y } = key.export({ format: "jwk" });
+  const ecdh = createECDH(curveName);
+  ecdh.setPrivateKey(jwkBytes(d) ?? Buffer.alloc(0));
+  const point = Buffer.concat([Buffer.of(4), jwkBytes(x) ?? Buffer.alloc(0), jwkBytes(y) ?? Buffer.alloc(0)]);
+  if (!ecdh.getPublicKey().equals(point)) {
+    throw invalid("the private and the public part do not belong together");
+  }
 }

@@ -1,50 +1,29 @@
 /**
- * RSA signatures, RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2).
- * A ready digest is wrapped into its DigestInfo here and signed by the raw operation with type 1 padding, since the
- * platform's `sign` would hash it once more.
+ * RSA keys of 2048, 3072 and 4096 bits (RFC 8017 §3): made, imported, checked.
+ * Invariant: a key that was imported has an odd exponent between 65537 and 2³³ and numbers that agree with each other, and
+ * has made a good signature.
  */
 import { Buffer } from "node:buffer";
-import {
-  constants,
-  generateKeyPair,
-  privateEncrypt,
-  publicDecrypt,
-  sign,
-  verify,
-  type KeyObject,
-} from "node:crypto";
-import { promisify } from "node:util";
-import { decodeBase64Url, equalConstantTime } from "../bytes.ts";
-import { KeysteadError } from "../errors.ts";
-import {
-  importAsymmetric,
-  invalid,
-  keyObjectsOf,
-  materialOf,
-  type ImportedKey,
-  type Material,
-} from "./material.ts";
-import type { SigningKey } from "./signing-key.ts";
+import { constants, verify, type KeyObject } from "node:crypto";
+import { importAsymmetric, keyPairOf, materialOf } from "./asymmetric-key.ts";
+import { invalid, jwkBytes, type ImportedKey, type Material } from "./material.ts";
+import { generateRsaPair, signNative } from "./off-loop.ts";
+
+export type RsaBits = 2048 | 3072 | 4096;
 
 /** The smallest public exponent accepted (FIPS 186-5 §A.1.1). */
 const EXPONENT_MIN = 65537n;
 /** Larger ones are refused by one of the platforms when they are used, and slow on the other. */
 const EXPONENT_MAX = 2n ** 33n;
-/** DER of DigestInfo for SHA-256 up to the digest itself (RFC 8017 §9.2, note 1). */
-const SHA256_DIGEST_INFO = Buffer.from("3031300d060960864801650304020105000420", "hex");
-const padding = constants.RSA_PKCS1_PADDING;
-
-const generatePair = promisify(generateKeyPair);
 
 /** A fresh key of `modulusBits`; made off the event loop. */
-export async function generateRsa(modulusBits: number): Promise<Material> {
-  const { privateKey } = await generatePair("rsa", { modulusLength: modulusBits, publicExponent: 65537 });
-  return materialOf(privateKey);
+export async function generateRsa(modulusBits: RsaBits): Promise<Material> {
+  return materialOf(await generateRsaPair(modulusBits));
 }
 
 /** A key from outside: PKCS#8 or JWK with the private part, SPKI or JWK without it. */
-export function importRsa(imported: ImportedKey, modulusBits: number): Material {
-  return importAsymmetric(imported, (key) => {
+export async function importRsa(imported: ImportedKey, modulusBits: RsaBits): Promise<Material> {
+  const material = importAsymmetric(imported, (key) => {
     const details = key.asymmetricKeyDetails;
     if (key.asymmetricKeyType !== "rsa") throw invalid("this is no RSA key");
     if (details?.modulusLength !== modulusBits)
@@ -54,45 +33,20 @@ export function importRsa(imported: ImportedKey, modulusBits: number): Material 
     if (exponent > EXPONENT_MAX) throw invalid("the public exponent is too large");
     const numbers = rsaNumbers(key);
     if (exponent % 2n === 0n || numbers.n % 2n === 0n) throw invalid("modulus and exponent of RSA are odd");
-    if (key.type === "private") {
-      assertConsistent(numbers);
-      assertPair(openRsa(materialOf(key)));
-    }
+    if (key.type === "private") assertConsistent(numbers);
   });
+  await assertSigns(material);
+  return material;
 }
 
-/** Opens stored material for use. */
-export function openRsa(material: Material): SigningKey {
-  const { privateKey, publicKey } = keyObjectsOf(material);
-  const ownPrivateKey = (): KeyObject => {
-    if (privateKey === undefined) throw new KeysteadError("key_public_only");
-    return privateKey;
-  };
-  const signatureBytes = Math.ceil((publicKey.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
-  return {
-    canSign: privateKey !== undefined,
-    signDigest: (digest) =>
-      privateEncrypt({ key: ownPrivateKey(), padding }, Buffer.concat([SHA256_DIGEST_INFO, digest])),
-    signMessage: (message) => sign("sha256", message, { key: ownPrivateKey(), padding }),
-    verifyDigest(digest, signature) {
-      // RFC 8017 §8.2.2 step 1: the raw operation would take a signature without its leading zeros.
-      if (signature.length !== signatureBytes) return false;
-      try {
-        const recovered = publicDecrypt({ key: publicKey, padding }, signature);
-        return equalConstantTime(recovered, Buffer.concat([SHA256_DIGEST_INFO, digest]));
-      } catch {
-        return false;
-      }
-    },
-    verifyMessage(message, signature) {
-      try {
-        return verify("sha256", message, { key: publicKey, padding }, signature);
-      } catch {
-        return false;
-      }
-    },
-    publicKeyDer: () => publicKey.export({ format: "der", type: "spki" }),
-  };
+/** Whether private operations of a key of this size are brief (about a millisecond). */
+export function rsaIsBrief(key: KeyObject): boolean {
+  return modulusBytesOf(key) <= 256;
+}
+
+/** The length of the key's modulus, and of all that it signs and encrypts. */
+export function modulusBytesOf(key: KeyObject): number {
+  return Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
 }
 
 type RsaNumbers = Record<"n" | "e" | "d" | "p" | "q" | "dp" | "dq" | "qi", bigint>;
@@ -100,7 +54,7 @@ type RsaNumbers = Record<"n" | "e" | "d" | "p" | "q" | "dp" | "dq" | "qi", bigin
 function rsaNumbers(key: KeyObject): RsaNumbers {
   const jwk = key.export({ format: "jwk" });
   const number = (text: string | undefined): bigint =>
-    BigInt(`0x0${decodeBase64Url(text ?? "")?.toString("hex") ?? ""}`);
+    BigInt(`0x0${jwkBytes(text ?? "")?.toString("hex") ?? ""}`);
   const { n, e, d, p, q, dp, dq, qi } = jwk;
   return {
     n: number(n),
@@ -123,6 +77,7 @@ function assertConsistent({ n, e, d, p, q, dp, dq, qi }: RsaNumbers): void {
     p > 1n &&
     q > 1n &&
     p * q === n &&
+    d < n &&
     (e * d) % (p - 1n) === 1n &&
     (e * d) % (q - 1n) === 1n &&
     dp === d % (p - 1n) &&
@@ -131,18 +86,22 @@ function assertConsistent({ n, e, d, p, q, dp, dq, qi }: RsaNumbers): void {
   if (!fits) throw mismatch();
 }
 
-/** Refuses a private key whose halves do not belong together, by one signature made and verified. */
-export function assertPair(key: SigningKey): void {
+/** Refuses a private key that makes no good signature, by one that is made and verified. */
+async function assertSigns(material: Material): Promise<void> {
+  if (material.form !== "pkcs8") return;
+  const { privateKey, publicKey } = keyPairOf(material);
+  if (privateKey === undefined) return;
   const probe = Buffer.from("pairwise consistency");
-  let fits: boolean;
-  try {
-    fits = key.verifyMessage(probe, key.signMessage(probe));
-  } catch {
-    fits = false;
-  }
-  if (!fits) throw mismatch();
+  const padding = constants.RSA_PKCS1_PADDING;
+  const signature = await signNative(
+    "sha256",
+    probe,
+    { key: privateKey, padding },
+    { brief: rsaIsBrief(publicKey) },
+  );
+  if (!verify("sha256", probe, { key: publicKey, padding }, signature)) throw mismatch();
 }
 
-function mismatch(): KeysteadError {
+function mismatch(): ReturnType<typeof invalid> {
   return invalid("the private and the public part do not belong together");
 }

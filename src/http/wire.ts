@@ -43,8 +43,8 @@ export interface WireRoute {
   handle(request: WireRequest): Promise<WireResponse>;
 }
 
-/** The body limit that no route exceeds; listeners refuse more before anybody reads it. */
-export const BODY_BYTES_MAX = 8 * 1024 * 1024;
+/** Listeners refuse more before anybody reads it: the largest limit of a route, and so much more that a route answers. */
+export const BODY_BYTES_MAX = 8 * 1024 * 1024 + 64 * 1024;
 
 /** Answers what no row matches, in the shape of the path's owner. */
 export interface Fallback {

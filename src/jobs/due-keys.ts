@@ -15,13 +15,14 @@ export interface DueKeysOptions {
   readonly keyring: Keyring;
   readonly log: Log;
   /** How the service commits what nobody asked for, under an action such as `key.rotate`. */
-  commitOwn(action: "key.rotate" | "key.destroy", key: Key): CommitChange;
+  readonly commitOwn: (action: "key.rotate" | "key.destroy", key: Key) => CommitChange;
 }
 
 /** The job of due keys. */
 export function dueKeys({ keyring, log, commitOwn }: DueKeysOptions): Job {
   const act = async (key: Key): Promise<void> => {
-    if (key.state === "pending_deletion") await keyring.destroy(key.projectId, key.id, commitOwn("key.destroy", key));
+    if (key.state === "pending_deletion")
+      await keyring.destroy(key.projectId, key.id, commitOwn("key.destroy", key));
     else await keyring.rotateDue(key.projectId, key.id, commitOwn("key.rotate", key));
   };
   return {
@@ -38,7 +39,10 @@ export function dueKeys({ keyring, log, commitOwn }: DueKeysOptions): Job {
           try {
             await act(key);
           } catch (error) {
-            log.error("a due key could not be changed and is tried again", { key: key.id, cause: String(error) });
+            log.error("a due key could not be changed and is tried again", {
+              key: key.id,
+              cause: String(error),
+            });
           }
         }
       }

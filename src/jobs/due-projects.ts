@@ -20,7 +20,10 @@ export interface DueProjectsOptions {
   readonly log: Log;
   readonly now: () => number;
   /** How the service commits what nobody asked for at this moment. */
-  commitOwn(action: "key.destroy" | "secret.delete" | "project.destroy", project: Project): CommitChange;
+  readonly commitOwn: (
+    action: "key.destroy" | "secret.delete" | "project.destroy",
+    project: Project,
+  ) => CommitChange;
 }
 
 /** The job of due projects. */
@@ -50,7 +53,7 @@ async function destroyContent(
   project: Project,
   stopped: () => boolean,
 ): Promise<boolean> {
-  for (let after: string | undefined = ""; after !== undefined; ) {
+  for (let after: string | undefined = ""; after !== undefined;) {
     const { items, lastName } = await keyring.list(project.id, after, ROUND_ROWS, everything);
     for (const { id, state } of items) {
       if (stopped()) return false;
@@ -59,7 +62,7 @@ async function destroyContent(
     }
     after = lastName;
   }
-  for (let after: string | undefined = ""; after !== undefined; ) {
+  for (let after: string | undefined = ""; after !== undefined;) {
     const { items, lastName } = await secrets.list(project.id, after, ROUND_ROWS, everything);
     for (const { name } of items) {
       if (stopped()) return false;

@@ -14,12 +14,16 @@ export interface LeaseOptions {
 }
 
 /** Takes or renews the lease; false where another node has it. */
-export async function takeLease({ store, holder, name, ttlSeconds }: LeaseOptions, nowMs: number): Promise<boolean> {
+export async function takeLease(
+  { store, holder, name, ttlSeconds }: LeaseOptions,
+  nowMs: number,
+): Promise<boolean> {
   const expires = new Date(nowMs + ttlSeconds * 1000).toISOString();
   const [row] = await store.select({ from: "leases", where: { name } });
   const now = new Date(nowMs).toISOString();
   // A node whose clock was ahead must not keep others out for longer than a lease lasts.
-  const isHeld = row !== undefined && row.holder !== holder && row.expires_at > now && row.expires_at <= expires;
+  const isHeld =
+    row !== undefined && row.holder !== holder && row.expires_at > now && row.expires_at <= expires;
   if (isHeld) return false;
   try {
     if (row === undefined) {

@@ -56,7 +56,9 @@ export function encrypt(
   if (opened instanceof Promise) {
     return opened.then((found) => encryptLater(keyring, key, found, input, version));
   }
-  return takesNonce(opened) ? encryptUnder(opened, input) : encryptLater(keyring, key, opened, input, version);
+  return takesNonce(opened)
+    ? encryptUnder(opened, input)
+    : encryptLater(keyring, key, opened, input, version);
 }
 
 async function encryptLater(
@@ -102,7 +104,7 @@ async function encryptPublic(
   const opened = await openedAs(keyring, key, version, "public-cipher");
   const header = Buffer.alloc(VERSION_BYTES);
   header.writeUInt32BE(version);
-  return { version, nonceBytes: 0, ciphertext: Buffer.concat([header, await opened.key.encrypt(plaintext, aad)]) };
+  return { version, nonceBytes: 0, ciphertext: Buffer.concat([header, opened.key.encrypt(plaintext, aad)]) };
 }
 
 /**

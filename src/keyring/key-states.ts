@@ -40,15 +40,7 @@ export type KeyChange = (typeof keyChanges)[number];
 export type KeyAction = KeyUse | KeyChange;
 
 const allowed: Readonly<Record<KeyState, ReadonlySet<KeyAction>>> = {
-  enabled: new Set([
-    ...keyUses,
-    "rotate",
-    "update",
-    "enable",
-    "disable",
-    "revoke",
-    "schedule_deletion",
-  ]),
+  enabled: new Set([...keyUses, "rotate", "update", "enable", "disable", "revoke", "schedule_deletion"]),
   disabled: new Set(["update", "enable", "disable", "revoke", "schedule_deletion"]),
   revoked: new Set(["update", "revoke", "schedule_deletion"]),
   pending_deletion: new Set(["cancel_deletion"]),

@@ -167,7 +167,7 @@ export class KeyStore {
       name: key.name,
       revision,
       created_at: key.createdAt,
-      due_at: null,
+      due_at: keyDueAt(key),
       sealed,
     };
   }

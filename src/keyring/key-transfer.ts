@@ -5,8 +5,10 @@
  */
 import { wipe } from "../bytes.ts";
 import type { ExportedMaterial, ImportedKey, KeyFormat } from "../crypto/material.ts";
-import { unwrapTransported, wrapUnderPublicKey } from "../crypto/key-wrap.ts";
-import { KeysteadError } from "../errors.ts";
+import { algorithmOf, keyTypes, purposesOf } from "../crypto/catalogue.ts";
+import { unwrapWithRsa, wrapToRsa } from "../crypto/key-wrap.ts";
+import type { PublicCipherKey } from "../crypto/public-cipher-key.ts";
+import { asKeysteadError, KeysteadError } from "../errors.ts";
 import { assertUse, makingVersion, openedAs } from "./key-use.ts";
 import { keyAlgorithm, latestVersion, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
@@ -19,11 +21,17 @@ export interface WrappedKey {
   readonly wrapped: Uint8Array;
 }
 
+/** What the unwrapped bytes are, and the wrapped ones. */
+export interface WrappedMaterial {
+  readonly format: Exclude<KeyFormat, "jwk">;
+  readonly bytes: Uint8Array;
+}
+
 /** Material on its way to a caller: the one result of this service that is secret by purpose. */
 export interface ExportedKey {
   readonly algorithm: string;
   readonly version: number;
-  readonly exportedMaterial: ExportedMaterial;
+  readonly exportedMaterial: ExportedMaterial | WrappedMaterial;
   /** True where the bytes are wrapped: then they are no secret by themselves. */
   readonly isWrapped: boolean;
 }
@@ -61,10 +69,8 @@ export async function unwrapImported(
     if (opened === undefined) break;
     let bytes: Uint8Array | undefined;
     if (opened.family === "wrap") bytes = opened.key.unwrap(wrapped);
-    else if (opened.family === "public-cipher") bytes = await unwrapTransported(opened.key, wrapped);
+    else if (opened.family === "public-cipher") bytes = await unwrapWithRsa(opened.key, wrapped);
     if (bytes === undefined) continue;
-    // An empty key is no key, however well it was wrapped.
-    if (bytes.length === 0) break;
     return { format, bytes };
   }
   throw new KeysteadError("unwrap_failed");
@@ -102,8 +108,25 @@ async function wrap(
   under: Key | { readonly publicKeyDer: Uint8Array },
   bytes: Uint8Array,
 ): Promise<Uint8Array> {
-  if ("publicKeyDer" in under) return wrapUnderPublicKey(under.publicKeyDer, bytes);
+  if ("publicKeyDer" in under) return wrapToRsa(await openPublicKey(under.publicKeyDer), bytes);
   assertUse(under, "wrap", "wrap");
   const opened = await openedAs(keyring, under, makingVersion(under, undefined), "wrap");
   return opened.key.wrap(bytes);
+}
+
+/** Somebody's public key that material can be wrapped to. Throws `invalid_key_material`. */
+async function openPublicKey(der: Uint8Array): Promise<PublicCipherKey> {
+  for (const type of keyTypes) {
+    if (!purposesOf(type).includes("encrypt")) continue;
+    const algorithm = algorithmOf(type, "encrypt");
+    if (algorithm.family !== "public-cipher") continue;
+    try {
+      return algorithm.open(await algorithm.import({ format: "spki", bytes: der }));
+    } catch (thrown) {
+      if (asKeysteadError(thrown).code !== "invalid_key_material") throw thrown;
+    }
+  }
+  throw new KeysteadError("invalid_key_material", {
+    detail: "an RSA public key of 2048, 3072 or 4096 bits as SPKI",
+  });
 }

@@ -71,7 +71,8 @@ const DAY_MS = 86_400_000;
 /** When the key rotates by itself, as milliseconds; undefined where it does not. */
 export function nextRotationMs(key: KeyRecord): number | undefined {
   const latest = key.versions.at(-1);
-  if (key.rotationPeriodDays === undefined || latest === undefined || key.state !== "enabled") return undefined;
+  if (key.rotationPeriodDays === undefined || latest === undefined || key.state !== "enabled")
+    return undefined;
   return Date.parse(latest.createdAt) + key.rotationPeriodDays * DAY_MS;
 }
 

@@ -147,7 +147,12 @@ export class Keyring {
 
   /** Rotates the key if its period is over; somebody may have done it meanwhile. */
   rotateDue(projectId: string, id: string, commit: CommitChange): Promise<Key> {
-    return this.rotate(projectId, id, commit, (key) => (nextRotationMs(key) ?? Infinity) <= this.#options.now());
+    return this.rotate(
+      projectId,
+      id,
+      commit,
+      (key) => (nextRotationMs(key) ?? Infinity) <= this.#options.now(),
+    );
   }
 
   /** Takes a key one step further in its life; a step that changes nothing commits nothing. */
@@ -177,7 +182,11 @@ export class Keyring {
     const destroyed = await this.#change(projectId, id, commit, (key) => {
       const next = step(key, this.#options.now());
       if (next === key) return Promise.resolve(undefined);
-      return Promise.resolve({ next, writes: [...keys.update(next), ...keys.removeVersions(key)], version: 0 });
+      return Promise.resolve({
+        next,
+        writes: [...keys.update(next), ...keys.removeVersions(key)],
+        version: 0,
+      });
     });
     for (const { version } of destroyed.versions) this.versionCache.forget(`${id}/${version}`);
     await keys.scrub();

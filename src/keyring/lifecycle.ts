@@ -68,11 +68,11 @@ export function schedulingDeletion(days: number): Step {
 
 /** Back to the state before the deletion was asked for. */
 export const cancellingDeletion: Step = (key) => {
-  if (key.state === "disabled" || key.state === "revoked") throw new KeysteadError("key_not_pending_deletion");
+  if (key.state === "disabled" || key.state === "revoked")
+    throw new KeysteadError("key_not_pending_deletion");
   assertAllowed(key.state, "cancel_deletion");
-  const { deletion, ...rest } = key;
-  const state: KeyState = deletion?.stateBefore ?? "disabled";
-  return { ...rest, state, revision: key.revision + 1 };
+  const state: KeyState = key.deletion?.stateBefore ?? "disabled";
+  return { ...without(key, "deletion"), state, revision: key.revision + 1 };
 };
 
 /** What is left of a key whose deletion is due. Throws `conflict` where it is not. */
@@ -86,9 +86,8 @@ export const destroying: Step = (key, nowMs) => {
 /** What is left of a key whose project is destroyed. */
 export const destroyingWithProject: Step = (key, nowMs) => {
   if (key.state === "destroyed") return key;
-  const { deletion: _gone, ...rest } = key;
   return {
-    ...rest,
+    ...without(key, "deletion"),
     name: `~${key.id}`,
     nameBefore: key.name,
     state: "destroyed",
@@ -113,7 +112,10 @@ export function updating(update: KeyUpdate): Step {
       fields = { ...fields, minDecryptionVersion };
     }
     if (exportable === true && !key.exportable) {
-      throw new KeysteadError("invalid_body", { field: "exportable", detail: "it is chosen when a key is made" });
+      throw new KeysteadError("invalid_body", {
+        field: "exportable",
+        detail: "it is chosen when a key is made",
+      });
     }
     if (exportable === false) fields = { ...fields, exportable };
     if (typeof rotationPeriodDays === "number") {
@@ -136,14 +138,12 @@ export function assertRotates(key: Pick<Key, "exportable" | "publicOnly">): void
 function withoutNulls(key: Key, update: KeyUpdate): Key {
   let result = key;
   if (update.description === null) {
-    const { description: _gone, ...rest } = result;
-    result = rest;
+    result = without(result, "description");
   } else if (update.description !== undefined) {
     result = { ...result, description: update.description };
   }
   if (update.rotationPeriodDays === null) {
-    const { rotationPeriodDays: _gone, ...rest } = result;
-    result = rest;
+    result = without(result, "rotationPeriodDays");
   }
   return result;
 }
@@ -157,10 +157,17 @@ function withVersionState(key: Key, version: number, state: KeyVersionState): Ke
   const record = key.versions.find((candidate) => candidate.version === version);
   if (record === undefined) throw new KeysteadError("key_version_not_found");
   if ((record.state ?? "enabled") === state) return key;
-  const versions = key.versions.map(
-    (candidate): KeyVersionRecord => (candidate === record ? { ...candidate, state } : candidate),
+  const versions = key.versions.map((candidate): KeyVersionRecord =>
+    candidate === record ? { ...candidate, state } : candidate,
   );
   return next(key, { versions });
+}
+
+function without(key: Key, field: "deletion" | "description" | "rotationPeriodDays"): Key {
+  const rest: { -readonly [K in keyof Key]: Key[K] } = { ...key };
+  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- one of three known names
+  delete rest[field];
+  return rest;
 }
 
 function next(key: Key, fields: Partial<Key>): Key {

@@ -8,7 +8,14 @@ import type { Algorithm } from "../crypto/catalogue.ts";
 import { asKeysteadError, type KeysteadError } from "../errors.ts";
 import type { KeyUse } from "../keyring/key-states.ts";
 import { assertUse } from "../keyring/key-use.ts";
-import { decrypt, encrypt, type Ciphertext, type Decrypted, type Encrypted, type Plaintext } from "../keyring/cipher-use.ts";
+import {
+  decrypt,
+  encrypt,
+  type Ciphertext,
+  type Decrypted,
+  type Encrypted,
+  type Plaintext,
+} from "../keyring/cipher-use.ts";
 import type { Key } from "../keyring/key.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import { mac, verifyMac, type Mac, type MacInput, type VerifyMacInput } from "../keyring/mac-use.ts";
@@ -51,16 +58,43 @@ type UseOne<I, O> = (keyring: Keyring, key: Key, item: I) => O | Promise<O>;
 type Families = readonly Algorithm["family"][];
 type BatchOperation<I, O> = ProjectOperation<BatchInput<I, O>, BatchResult>;
 
-export interface ReencryptBatchInput extends BatchInput<Ciphertext & { readonly to: Pick<ReencryptTarget, "aad"> }, Encrypted> {
+export interface ReencryptBatchInput extends BatchInput<
+  Ciphertext & { readonly to: Pick<ReencryptTarget, "aad"> },
+  Encrypted
+> {
   readonly to: Pick<ReencryptTarget, "key" | "version">;
 }
 
 const ciphers: Families = ["cipher", "public-cipher"];
 
-export const keyEncryptBatch = batch<Plaintext, Encrypted>("key.encrypt_batch", "kms:encrypt", "encrypt", ciphers, encrypt);
-export const keyDecryptBatch = batch<Ciphertext, Decrypted>("key.decrypt_batch", "kms:decrypt", "decrypt", ciphers, decrypt);
-export const keySignBatch = batch<SignInput, Signature>("key.sign_batch", "kms:sign", "sign", ["signature"], sign);
-export const keyVerifyBatch = batch<VerifyInput, Verdict>("key.verify_batch", "kms:verify", "verify", ["signature"], verify);
+export const keyEncryptBatch = batch<Plaintext, Encrypted>(
+  "key.encrypt_batch",
+  "kms:encrypt",
+  "encrypt",
+  ciphers,
+  encrypt,
+);
+export const keyDecryptBatch = batch<Ciphertext, Decrypted>(
+  "key.decrypt_batch",
+  "kms:decrypt",
+  "decrypt",
+  ciphers,
+  decrypt,
+);
+export const keySignBatch = batch<SignInput, Signature>(
+  "key.sign_batch",
+  "kms:sign",
+  "sign",
+  ["signature"],
+  sign,
+);
+export const keyVerifyBatch = batch<VerifyInput, Verdict>(
+  "key.verify_batch",
+  "kms:verify",
+  "verify",
+  ["signature"],
+  verify,
+);
 export const keyMacBatch = batch<MacInput, Mac>("key.mac_batch", "kms:mac", "mac", ["mac"], mac);
 export const keyVerifyMacBatch = batch<VerifyMacInput, Verdict>(
   "key.verify_mac_batch",
@@ -98,7 +132,8 @@ function batch<I, O>(
     scope,
     inProject: true,
     resource: keyResource,
-    run: (context, input) => runBatch(context, input, use, families, {}, (keyring, key, item) => one(keyring, key, item)),
+    run: (context, input) =>
+      runBatch(context, input, use, families, {}, (keyring, key, item) => one(keyring, key, item)),
   };
 }
 

@@ -1,12 +1,7 @@
 /** The operations that sign, authenticate and agree: signatures, MACs, key encapsulation, and random bytes. */
 import type { Buffer } from "node:buffer";
 import { randomSecret } from "../crypto/random.ts";
-import {
-  decapsulate,
-  encapsulate,
-  type Decapsulated,
-  type Encapsulated,
-} from "../keyring/kem-use.ts";
+import { decapsulate, encapsulate, type Decapsulated, type Encapsulated } from "../keyring/kem-use.ts";
 import { mac, verifyMac, type Mac, type MacInput, type VerifyMacInput } from "../keyring/mac-use.ts";
 import type { Key } from "../keyring/key.ts";
 import {

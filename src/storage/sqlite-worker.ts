@@ -54,7 +54,8 @@ async function runTurns(): Promise<void> {
   while (waiting.length > 0) {
     const calls = waiting;
     waiting = [];
-    for (const answer of await runTurn(calls.filter(({ call }) => !("scrub" in call)))) port?.postMessage(answer);
+    for (const answer of await runTurn(calls.filter(({ call }) => !("scrub" in call))))
+      port?.postMessage(answer);
     for (const { id, call } of calls) if ("scrub" in call) port?.postMessage(scrub(id));
     // Lets the messages that came in meanwhile be taken before the next turn.
     await new Promise((resolve) => setImmediate(resolve));

@@ -155,6 +155,6 @@ async function usedNonces(service: TestService, name: string): Promise<number> {
   const project = await projects.byName("default");
   const key = await keyring.get(project?.id ?? "", name);
   const opened = await keyring.version(key, latestVersion(key));
-  assert.ok(opened?.purpose === "encrypt" && opened.nonces !== undefined);
+  assert.ok(opened?.family === "cipher" && opened.nonces !== undefined);
   return opened.nonces.used;
 }

@@ -17,8 +17,7 @@ import {
   type BatchResult,
 } from "../../service/batch-operations.ts";
 import type { ProjectOperation } from "../../service/operation.ts";
-import { BODY_BYTES_MAX } from "../wire.ts";
-import { BinaryBatch } from "./binary-batch.ts";
+import { binaryBatch, type BinaryBatch } from "./binary-batch.ts";
 import {
   AAD_BYTES_MAX,
   base64Bytes,
@@ -32,9 +31,16 @@ import {
   textOrBase64,
   versionNumber,
 } from "./fields.ts";
-import { JsonBatch, parseBatchBody, type BatchBody, type ItemFields } from "./json-batch.ts";
-import { nativeRoute, type AnyNativeRoute, type BinaryForm } from "./native-route.ts";
-import { MAC_BYTES_MAX, optionFields, optionsOf, SIGNATURE_BYTES_MAX, signedFields, signedOf } from "./signed-fields.ts";
+import { jsonBatch, parseBatchBody, type BatchBody, type ItemFields, type JsonBatch } from "./json-batch.ts";
+import { nativeRoute, parseWith, type AnyNativeRoute, type BinaryForm } from "./native-route.ts";
+import {
+  MAC_BYTES_MAX,
+  optionFields,
+  optionsOf,
+  SIGNATURE_BYTES_MAX,
+  signedFields,
+  signedOf,
+} from "./signed-fields.ts";
 
 type Params = z.output<typeof namedParams>;
 
@@ -45,10 +51,12 @@ interface BatchRow<I, O> {
   /** An item's schema, for the API's description; `read` holds items to it. */
   readonly item: z.ZodObject;
   readonly result: z.ZodObject;
-  read(fields: ItemFields): I;
-  render(result: O): string;
+  readonly read: (fields: ItemFields) => I;
+  readonly render: (result: O) => string;
   readonly binary?: BinaryForm<Params, BatchInput<I, O>, BatchResult>;
 }
+
+const BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024;
 
 const itemError = z.strictObject({ error: z.strictObject({ code: z.string(), title: z.string() }) });
 const aad = textOrBase64("aad");
@@ -72,7 +80,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
       request: "contexts and plaintexts",
       answer: "ciphertexts",
       input: ({ params, bytes }) =>
-        new BinaryBatch<Plaintext, Encrypted>(params.name, bytes, {
+        binaryBatch<Plaintext, Encrypted>(params.name, bytes, {
           dataBytesMax: PAYLOAD_BYTES_MAX,
           read: ({ aad: context, data }) => ({ plaintext: data, aad: context }),
           result: ({ ciphertext }) => ciphertext,
@@ -93,7 +101,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
       request: "contexts and ciphertexts",
       answer: "plaintexts",
       input: ({ params, bytes }) =>
-        new BinaryBatch<Ciphertext, Decrypted>(params.name, bytes, {
+        binaryBatch<Ciphertext, Decrypted>(params.name, bytes, {
           dataBytesMax: CIPHERTEXT_BYTES_MAX,
           read: ({ aad: context, data }) => ({ ciphertext: data, aad: context }),
           result: ({ plaintext }) => plaintext,
@@ -108,7 +116,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
     summary: "Sign many messages or digests",
     item: z.strictObject({ ...signedFields, ...optionFields }),
     result: z.strictObject({ signature_b64: base64Text, version: versionNumber }),
-    read: (item) => ({ signed: signedOf(item), options: itemOptions(item) }),
+    read: (item) => ({ signed: signedOf(signedFieldsOf(item)), options: itemOptions(item) }),
     render: ({ signature, version: used }) =>
       `{"signature_b64":"${Buffer.from(signature).toString("base64")}","version":${used}}`,
   }),
@@ -119,7 +127,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
     item: z.strictObject({ ...signedFields, ...optionFields, signature_b64: base64Text, version }),
     result: verdict,
     read: (item) => ({
-      signed: signedOf(item),
+      signed: signedOf(signedFieldsOf(item)),
       options: itemOptions(item),
       signature: base64Bytes("signature_b64", required(item, "signature_b64"), SIGNATURE_BYTES_MAX),
       version: item.version,
@@ -159,12 +167,12 @@ function batchRoute<I, O>(row: BatchRow<I, O>): AnyNativeRoute {
     summary: row.summary,
     status: 200,
     params: namedParams,
-    body: z.strictObject({ items: itemsOf(row.item) }),
-    parseBody: (value) => parseBatchBody(value),
-    bodyBytesMax: BODY_BYTES_MAX,
+    body: z.strictObject({ items: itemsOf(row.item) }) as unknown as z.ZodType<BatchBody>,
+    parseBody: (value) => parseBatchBody(value, fields),
+    bodyBytesMax: BATCH_BODY_BYTES_MAX,
     response: answerOf(row.result),
     input: ({ params, body }) =>
-      new JsonBatch<I, O>(params.name, body.items, { fields, read: row.read, render: row.render }),
+      jsonBatch<I, O>(params.name, body.items, { read: row.read, render: row.render }),
     output: (result, input) => JSON.parse((input as JsonBatch<I, O>).answer(result)) as unknown,
     outputText: (result, input) => (input as JsonBatch<I, O>).answer(result),
     ...(row.binary === undefined ? {} : { binary: row.binary }),
@@ -185,17 +193,13 @@ function reencryptRoute(): AnyNativeRoute {
     params: namedParams,
     body: z.strictObject({ items: itemsOf(item), ...target.shape }),
     parseBody(value) {
-      const body = parseBatchBody(value, ["to_key", "to_version"]);
-      const { items, ...rest } = body;
-      const given = target.safeParse(rest);
-      if (!given.success) throw new KeysteadError("invalid_body", { field: "to_key", detail: "a key and a version" });
-      return { items: [...items] as z.output<typeof item>[], ...given.data };
+      const { items, ...rest } = parseBatchBody(value, fields, Object.keys(target.shape));
+      return { items: items as unknown as z.output<typeof item>[], ...parseWith(target, rest) };
     },
-    bodyBytesMax: BODY_BYTES_MAX,
+    bodyBytesMax: BATCH_BODY_BYTES_MAX,
     response: answerOf(z.strictObject({ ciphertext: base64Text, version: versionNumber })),
     input({ params, body }) {
-      const batch = new JsonBatch<Item, Encrypted>(params.name, body.items, {
-        fields,
+      const batch = jsonBatch<Item, Encrypted>(params.name, body.items, {
         read(one) {
           const context = aadOf(one);
           const next = bytesOf("to_aad", one["to_aad"], one["to_aad_b64"], AAD_BYTES_MAX) ?? context;
@@ -236,6 +240,10 @@ function required(item: ItemFields, field: "ciphertext" | "signature_b64" | "mac
   const text = item[field];
   if (text === undefined) throw new KeysteadError("invalid_body", { field, detail: "is needed" });
   return text;
+}
+
+function signedFieldsOf(item: ItemFields): Parameters<typeof signedOf>[0] {
+  return { message: item["message"], message_b64: item["message_b64"], digest_b64: item["digest_b64"] };
 }
 
 function itemOptions(item: ItemFields): SignatureOptions {

@@ -221,7 +221,10 @@ function labelsAsked(text: string | undefined): ReadonlyMap<string, string> {
     const name = colon === -1 ? part : part.slice(0, colon);
     const value = colon === -1 ? "" : part.slice(colon + 1);
     if (!labelName.safeParse(name).success || !labelValue.safeParse(value).success) {
-      throw new KeysteadError("invalid_body", { field: "labels", detail: "name:value, or name, between commas" });
+      throw new KeysteadError("invalid_body", {
+        field: "labels",
+        detail: "name:value, or name, between commas",
+      });
     }
     asked.set(name, value);
   }

@@ -14,7 +14,10 @@ export const keyState = z.enum(keyStates);
 
 export const labelName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9._/-]{0,62}$/, "lower-case letters, digits, `.`, `_`, `/` and `-`, at most 63 characters");
+  .regex(
+    /^[a-z0-9][a-z0-9._/-]{0,62}$/,
+    "lower-case letters, digits, `.`, `_`, `/` and `-`, at most 63 characters",
+  );
 export const labelValue = z
   .string()
   .regex(/^[a-zA-Z0-9._/@-]{0,128}$/, "letters, digits, `.`, `_`, `/`, `@` and `-`, at most 128 characters");
@@ -22,7 +25,10 @@ export const labels = z
   .record(labelName, labelValue)
   .refine((value) => Object.keys(value).length <= LABELS_MAX, `at most ${LABELS_MAX} labels`)
   .meta({ examples: [{ team: "payments" }] });
-export const description = z.string().max(1024, "at most 1024 characters").meta({ examples: ["Invoices"] });
+export const description = z
+  .string()
+  .max(1024, "at most 1024 characters")
+  .meta({ examples: ["Invoices"] });
 export const rotationPeriodDays = z.int().min(1).max(ROTATION_DAYS_MAX);
 
 export const keyAnswer = z.strictObject({

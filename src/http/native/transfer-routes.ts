@@ -77,7 +77,8 @@ export const transferRoutes: readonly AnyNativeRoute[] = [
     operation: keyExport,
     method: "POST",
     path: "/v1/keys/{name}/export",
-    summary: "Fetch an exportable key's material in a format, wrapped if asked (services with kms:export_key only)",
+    summary:
+      "Fetch an exportable key's material in a format, wrapped if asked (services with kms:export_key only)",
     status: 200,
     params: namedParams,
     body: z.strictObject({
@@ -138,7 +139,9 @@ export const transferRoutes: readonly AnyNativeRoute[] = [
 
 function importedKey(body: z.output<typeof importFields>): ImportedKey | WrappedKey {
   const { format, wrapping_key: wrappedUnder } = body;
-  const given = [body.material_b64, body.jwk, body.wrapped_material_b64].filter((field) => field !== undefined);
+  const given = [body.material_b64, body.jwk, body.wrapped_material_b64].filter(
+    (field) => field !== undefined,
+  );
   if (given.length !== 1 || (wrappedUnder === undefined) !== (body.wrapped_material_b64 === undefined)) {
     throw invalid("give one of material_b64, jwk, and wrapped_material_b64 with wrapping_key");
   }

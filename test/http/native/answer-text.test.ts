@@ -12,11 +12,12 @@ test("an answer that a row writes out by itself is what its schema and a seriali
   fc.assert(
     fc.property(bytes, version, fc.constantFrom(12, 24), (ciphertext, number, nonceBytes) => {
       const encrypted = { ciphertext, version: number, nonceBytes };
-      const text = encrypt.outputText?.(encrypted) ?? "";
+      const text = encrypt.outputText?.(encrypted, undefined) ?? "";
       assert.equal(text, JSON.stringify(encrypt.output(encrypted, undefined)));
       encrypt.response?.parse(JSON.parse(text));
     }),
   );
   const withText = nativeRoutes.filter((row) => row.outputText !== undefined);
-  assert.deepEqual([...new Set(withText.map(({ operation }) => operation.id))], ["key.encrypt"]);
+  const others = withText.filter(({ operation }) => !operation.id.endsWith("_batch"));
+  assert.deepEqual([...new Set(others.map(({ operation }) => operation.id))], ["key.encrypt"]);
 });

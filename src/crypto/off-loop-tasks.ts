@@ -1,0 +1,129 @@
+/**
+ * The private operations that the platform offers in no asynchronous form, as tasks for a worker: RSA PKCS#1 v1.5 over a
+ * ready digest, OAEP decryption, ECDSA over a ready digest.
+ * - An RSA digest is wrapped into its DigestInfo (RFC 8017 §9.2) and signed by the raw operation with type 1 padding,
+ *   since the platform's `sign` would hash it once more.
+ * - An ECDSA digest goes through @noble/curves for the same reason: slower, and not constant-time (docs/security.md).
+ * Invariant: pure functions of key and task; they never throw for a malformed signature or ciphertext.
+ */
+import { Buffer } from "node:buffer";
+import { constants, privateDecrypt, privateEncrypt, type KeyObject } from "node:crypto";
+import { p256, p384, p521 } from "@noble/curves/nist.js";
+import { keyPairOf, ownPrivateKey, type KeyPair } from "./asymmetric-key.ts";
+import { jwkBytes, type Material } from "./material.ts";
+import type { SignatureEncoding } from "./signing-key.ts";
+
+export type Task =
+  | { readonly run: "rsa-sign-digest"; readonly digest: Uint8Array }
+  | {
+      readonly run: "rsa-decrypt";
+      readonly ciphertext: Uint8Array;
+      readonly label: Uint8Array | undefined;
+    }
+  | {
+      readonly run: "ecdsa-sign-digest";
+      readonly digest: Uint8Array;
+      readonly encoding: SignatureEncoding;
+    }
+  | {
+      readonly run: "ecdsa-verify-digest";
+      readonly digest: Uint8Array;
+      readonly signature: Uint8Array;
+      readonly encoding: SignatureEncoding;
+    };
+
+export type TaskResult = Uint8Array | boolean | undefined;
+
+/** A key opened for tasks. */
+export interface TaskKey extends KeyPair {
+  /** The numbers of an EC key, taken out when they are first needed. */
+  readonly numbers: { scalar?: Buffer; point?: Buffer };
+}
+
+const curves = { prime256v1: p256, secp384r1: p384, secp521r1: p521 } as const;
+/** DER of DigestInfo for SHA-256 up to the digest itself (RFC 8017 §9.2, note 1). */
+export const SHA256_DIGEST_INFO = Buffer.from("3031300d060960864801650304020105000420", "hex");
+
+/** Opens material for tasks. */
+export function openTaskKey(material: Material): TaskKey {
+  return taskKeyOf(keyPairOf(material));
+}
+
+/** An open key for tasks. */
+export function taskKeyOf({ publicKey, privateKey }: KeyPair): TaskKey {
+  return { publicKey, privateKey, numbers: {} };
+}
+
+/** Runs a task. Throws where the key is of the wrong kind for it. */
+export function runTask(key: TaskKey, task: Task): TaskResult {
+  switch (task.run) {
+    case "rsa-sign-digest":
+      return privateEncrypt(
+        { key: ownPrivateKey(key), padding: constants.RSA_PKCS1_PADDING },
+        Buffer.concat([SHA256_DIGEST_INFO, task.digest]),
+      );
+    case "rsa-decrypt":
+      return decryptOaep(ownPrivateKey(key), task.ciphertext, task.label);
+    case "ecdsa-sign-digest":
+      return curveOf(key).sign(task.digest, scalarOf(key), ecdsaOptions(task.encoding));
+    case "ecdsa-verify-digest":
+      try {
+        return curveOf(key).verify(task.signature, task.digest, pointOf(key), ecdsaOptions(task.encoding));
+      } catch {
+        return false;
+      }
+  }
+}
+
+/** The parameters of OAEP with SHA-256 and MGF1 with SHA-256 (RFC 8017 §7.1). */
+export function oaepOptions(
+  key: KeyObject,
+  label: Uint8Array | undefined,
+): { key: KeyObject; padding: number; oaepHash: string; oaepLabel?: Uint8Array } {
+  const options = { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
+  return label === undefined ? options : { ...options, oaepLabel: label };
+}
+
+function decryptOaep(
+  key: KeyObject,
+  ciphertext: Uint8Array,
+  label: Uint8Array | undefined,
+): Uint8Array | undefined {
+  try {
+    return privateDecrypt(oaepOptions(key, label), ciphertext);
+  } catch {
+    return undefined;
+  }
+}
+
+function ecdsaOptions(encoding: SignatureEncoding): {
+  prehash: false;
+  lowS: false;
+  format: "der" | "compact";
+} {
+  return { prehash: false, lowS: false, format: encoding === "der" ? "der" : "compact" };
+}
+
+function curveOf({ publicKey }: TaskKey): (typeof curves)[keyof typeof curves] {
+  const name = publicKey.asymmetricKeyDetails?.namedCurve;
+  if (name === "prime256v1" || name === "secp384r1" || name === "secp521r1") return curves[name];
+  throw new Error("a task for an EC key was given another one");
+}
+
+function scalarOf(key: TaskKey): Buffer {
+  return (key.numbers.scalar ??= jwkNumber(ownPrivateKey(key), "d"));
+}
+
+function pointOf({ publicKey, numbers }: TaskKey): Buffer {
+  return (numbers.point ??= Buffer.concat([
+    Buffer.of(4),
+    jwkNumber(publicKey, "x"),
+    jwkNumber(publicKey, "y"),
+  ]));
+}
+
+function jwkNumber(key: KeyObject, member: "d" | "x" | "y"): Buffer {
+  const bytes = jwkBytes(key.export({ format: "jwk" })[member]);
+  if (bytes === undefined) throw new Error("an EC key exported a malformed JWK");
+  return bytes;
+}

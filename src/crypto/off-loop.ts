@@ -1,0 +1,138 @@
+/**
+ * Where slow operations run. The platform's own asynchronous signing and key generation use its thread pool (both
+ * platforms run them side by side on all cores); what has no asynchronous form goes to the worker pool.
+ * To wake a thread costs about as much as a fast operation takes. So a brief operation (about a millisecond) that finds
+ * nothing else under way is done at once, at most one in a turn of the event loop; under load everything goes to threads.
+ * Invariant: no turn is held for more than about a millisecond; what waits is bounded, and `busy` is the answer beyond.
+ */
+import type { Buffer } from "node:buffer";
+import { generateKeyPair, sign, verify, type KeyObject, type SignKeyObjectInput } from "node:crypto";
+import { materialOf, type KeyPair } from "./asymmetric-key.ts";
+import { Limiter } from "./limiter.ts";
+import type { Material } from "./material.ts";
+import { runTask, taskKeyOf, type Task, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
+import { WorkerPool, type PoolKey } from "./worker-pool.ts";
+
+/** How many operations run at once; whoever has many to run gains nothing by asking for more at a time. */
+export const offLoopWidth = Math.max(1, Math.min(navigator.hardwareConcurrency, 8));
+/** Operations that may wait, of the platform's kind and of the workers' kind each. */
+export const OFF_LOOP_WAITING_MAX = 256;
+/** A 4096-bit key takes a second or more of a core: one at a time. */
+export const RSA_GENERATIONS_WAITING_MAX = 16;
+
+export interface Duration {
+  /** True for what takes about a millisecond or less. */
+  readonly brief: boolean;
+}
+
+const native = new Limiter({ atOnce: offLoopWidth, waitingMax: OFF_LOOP_WAITING_MAX });
+const generations = new Limiter({ atOnce: 1, waitingMax: RSA_GENERATIONS_WAITING_MAX });
+const workers = new WorkerPool({
+  file: new URL("./off-loop-worker.ts", import.meta.url),
+  workersMax: offLoopWidth,
+  waitingMax: OFF_LOOP_WAITING_MAX,
+});
+let lastKeyId = 0;
+let turnIsTaken = false;
+
+/** A message's signature by the platform. Rejects with `busy`. */
+export function signNative(
+  hash: string | null,
+  message: Uint8Array,
+  key: KeyObject | SignKeyObjectInput,
+  { brief }: Duration,
+): Buffer | Promise<Buffer> {
+  if (brief && takeTurn()) return sign(hash, message, key);
+  return native.run(
+    () =>
+      new Promise((resolve, reject) => {
+        sign(hash, message, key, (error, signature) => {
+          if (error === null) resolve(signature);
+          else reject(error);
+        });
+      }),
+  );
+}
+
+/** Whether a message's signature is good, by the platform; false where it is malformed. Rejects with `busy`. */
+export function verifyNative(
+  hash: string | null,
+  message: Uint8Array,
+  key: KeyObject | SignKeyObjectInput,
+  signature: Uint8Array,
+  { brief }: Duration,
+): boolean | Promise<boolean> {
+  try {
+    if (brief && takeTurn()) return verify(hash, message, key, signature);
+  } catch {
+    return false;
+  }
+  return native.run(
+    () =>
+      new Promise((resolve) => {
+        try {
+          verify(hash, message, key, signature, (error, valid) => {
+            resolve(error === null && valid);
+          });
+        } catch {
+          resolve(false);
+        }
+      }),
+  );
+}
+
+/** A fresh RSA key. Rejects with `busy`. */
+export function generateRsaPair(modulusBits: number): Promise<KeyObject> {
+  return generations.run(
+    () =>
+      new Promise((resolve, reject) => {
+        const options = { modulusLength: modulusBits, publicExponent: 65537 };
+        generateKeyPair("rsa", options, (error, _, privateKey) => {
+          if (error === null) resolve(privateKey);
+          else reject(error);
+        });
+      }),
+  );
+}
+
+/** A fresh EC key. Rejects with `busy`. */
+export function generateEcPair(namedCurve: string): Promise<KeyObject> {
+  return native.run(
+    () =>
+      new Promise((resolve, reject) => {
+        generateKeyPair("ec", { namedCurve }, (error, _, privateKey) => {
+          if (error === null) resolve(privateKey);
+          else reject(error);
+        });
+      }),
+  );
+}
+
+/** An opened key whose tasks run off the loop. */
+export class OffLoopKey implements PoolKey {
+  readonly id = ++lastKeyId;
+  readonly #key: TaskKey;
+
+  constructor(pair: KeyPair) {
+    this.#key = taskKeyOf(pair);
+  }
+
+  material(): Material {
+    return materialOf(this.#key.privateKey ?? this.#key.publicKey);
+  }
+
+  /** Rejects with `busy`. */
+  run(task: Task, { brief }: Duration): TaskResult | Promise<TaskResult> {
+    return brief && takeTurn() ? runTask(this.#key, task) : workers.run(this, task);
+  }
+}
+
+/** True where nothing is under way off the loop and this turn of the loop had no operation of ours yet. */
+function takeTurn(): boolean {
+  if (turnIsTaken || !native.idle || !workers.idle) return false;
+  turnIsTaken = true;
+  setImmediate(() => {
+    turnIsTaken = false;
+  });
+  return true;
+}
