@@ -139,7 +139,7 @@ describe("the whole life and use of keys on the command line", () => {
       hmac.toString("hex"),
     );
     const pair = generateKeyPairSync("ed25519");
-    const pem = pair.privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    const pem = pair.privateKey.export({ format: "pem", type: "pkcs8" });
     await done(["key", "import", "ed", "ed25519", "--exportable"], { stdin: pem });
     assert.equal((await done(["export", "ed"], { env })).stdout, pem);
     const jwk = JSON.parse((await done(["export", "ed", "--format", "jwk"], { env })).stdout) as JsonWebKey;
