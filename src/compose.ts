@@ -9,17 +9,18 @@ import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
 import { createJobs, createServices } from "./compose-services.ts";
-import type { Address, Config } from "./config.ts";
+import type { Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
-import type { Listener, ListenOptions, WireRoute } from "./http/wire.ts";
+import type { Listener, WireRoute } from "./http/wire.ts";
 import { Authenticator } from "./identity/authenticate.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
 import { DEFAULT_PROJECT } from "./identity/projects.ts";
+import { assertListenable, openListeners, reloadTls } from "./listening.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
@@ -64,6 +65,8 @@ export interface Keystead {
   reopenAuditLog(): void;
   /** Does at once what is due: rotations, destructions. */
   runJobs(): Promise<void>;
+  /** Reads certificate and key anew, for connections that come from now on. */
+  reloadTls(): void;
   /** Refuses what is new, lets what is under way finish (at most 10 s), then closes everything. */
   close(): Promise<void>;
 }
@@ -77,6 +80,8 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
       log.error("the disk failed; the service ends", { cause: error.message });
       process.exit(1);
     });
+  // Before anything is opened or made; a start that never listens needs no address.
+  if (options.initialising !== true) assertListenable(config);
   const seal = createStaticSeal(config.rootKey ?? randomSecret(32));
   const dataPath = config.dataPath === undefined ? undefined : takeDataPath(config.dataPath);
   let store: Store | undefined;
@@ -251,19 +256,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     fresh,
     routes,
     async listen() {
-      const start = await listenFunction();
-      for (const { hosts, port, internal, optional } of placesOf(config)) {
-        const options = { port: portFor(listeners, port, internal), internal, routes, fallback };
-        const listener = await firstOf(hosts, (host) => start({ ...options, host }));
-        if (listener !== undefined) listeners.push(listener);
-        else if (!optional) {
-          for (const opened of listeners) await opened.close();
-          listeners = [];
-          throw new StartRefused(
-            `KEYSTEAD_ADDR ${hosts[0] ?? ""}:${port} cannot be listened on; is it in use?`,
-          );
-        }
-      }
+      listeners = await openListeners(config, { routes, fallback });
       jobs.start();
       return listeners;
     },
@@ -271,6 +264,9 @@ async function serve(parts: Parts): Promise<Keystead> {
       auditor.log.reopen();
     },
     runJobs: () => jobs.runDue(),
+    reloadTls: () => {
+      reloadTls(config, listeners, log);
+    },
     async close() {
       admission.stop();
       const jobsStopped = jobs.stop();
@@ -297,59 +293,4 @@ function cacheFigures(cache: { readonly size: number; readonly hits: number; rea
   misses: number;
 } {
   return { size: cache.size, hits: cache.hits, misses: cache.misses };
-}
-
-async function listenFunction(): Promise<(options: ListenOptions) => Promise<Listener>> {
-  return !("bun" in process.versions)
-    ? (await import("./http/listen-node.ts")).listenOnNode
-    : (await import("./http/listen-bun.ts")).listenOnBun;
-}
-
-interface Place {
-  /** The first that can be had is taken. */
-  readonly hosts: readonly string[];
-  readonly port: number;
-  readonly internal: boolean;
-  /** A machine without IPv6 has one loopback address less. */
-  readonly optional: boolean;
-}
-
-/** The concrete addresses that the settings stand for. */
-function placesOf(config: Config): Place[] {
-  const expand = ({ host, port }: Address, internal: boolean): Place[] => {
-    const place = (hosts: readonly string[], optional = false): Place => ({
-      hosts,
-      port,
-      internal,
-      optional,
-    });
-    const loopbackOnly = config.devMode && !config.devAnyAddress;
-    if (loopbackOnly && (host === "" || host === "localhost"))
-      return [place(["127.0.0.1"]), place(["::1"], true)];
-    return [place(host === "" ? ["::", "0.0.0.0"] : [host])];
-  };
-  return [
-    ...expand(config.addr, false),
-    ...(config.internalAddr === undefined ? [] : expand(config.internalAddr, true)),
-  ];
-}
-
-async function firstOf(
-  hosts: readonly string[],
-  start: (host: string) => Promise<Listener>,
-): Promise<Listener | undefined> {
-  for (const host of hosts) {
-    try {
-      return await start(host);
-    } catch {
-      // The next one, if there is one.
-    }
-  }
-  return undefined;
-}
-
-/** Port 0 means any free one; both loopback addresses then share the first's. */
-function portFor(listeners: readonly Listener[], port: number, internal: boolean): number {
-  const [first] = listeners;
-  return port === 0 && !internal && first !== undefined ? first.port : port;
 }

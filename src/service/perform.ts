@@ -29,6 +29,8 @@ export interface Call<I> {
   readonly project: string;
   readonly requestId: string;
   readonly address: string;
+  /** The proxy's address, where the client's own was told by one. */
+  readonly proxy?: string | undefined;
   /** Turns what came over the wire into the operation's input; throws a KeysteadError where it does not fit. */
   parse(): I;
   /** The client's idempotency key, where it sent one; asked of mutations only. Throws a KeysteadError for a malformed one. */
@@ -173,7 +175,8 @@ class CallContext<I, O> implements ProjectContext, Committing {
       // Types say so as well; but a change that an idempotency key passes over must not come about by a cast either.
       if (this.#operation.replay === undefined) throw new Error(`${this.#operation.id} is no mutation`);
       const facts = this.facts();
-      const { details = facts.details, resource, version = 0 } = changed;
+      const { resource, version = 0 } = changed;
+      const details = this.#withProxy(changed.details ?? this.details);
       const all =
         this.attempt === undefined || this.committed ? writes : this.attempt.withRow(writes, version);
       try {
@@ -202,7 +205,8 @@ class CallContext<I, O> implements ProjectContext, Committing {
   }
 
   facts(): AuditFacts {
-    const { details, resource } = this;
+    const { resource } = this;
+    const details = this.#withProxy(this.details);
     const facts = {
       action: this.#operation.id,
       address: this.#call.address,
@@ -217,5 +221,11 @@ class CallContext<I, O> implements ProjectContext, Committing {
       version: this.version,
     } as const;
     return details === undefined ? facts : { ...facts, details };
+  }
+
+  /** An entry keeps both addresses: the client's, and that of the proxy which told it. */
+  #withProxy(details: AuditFacts["details"]): AuditFacts["details"] {
+    const { proxy } = this.#call;
+    return proxy === undefined ? details : { ...details, proxy };
   }
 }

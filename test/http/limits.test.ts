@@ -113,6 +113,7 @@ describe("a client that goes away", () => {
       const request: WireRequest = {
         method: "GET",
         address,
+        proxy: undefined,
         internal: false,
         params: {},
         queryText: "",

@@ -26,7 +26,7 @@ describe("an operation", () => {
   test("has a sample call, each of them", () => {
     assert.deepEqual(
       Object.keys(sampleCalls).sort(),
-      nativeRoutes.map(({ operation }) => operation.id).sort(),
+      [...new Set(nativeRoutes.map(({ operation }) => operation.id))].sort(),
     );
   });
 

@@ -57,6 +57,16 @@ async function someAccount(run: SampleRun): Promise<{ name: string }> {
   return { name };
 }
 
+async function someProject(run: SampleRun): Promise<{ name: string }> {
+  const name = run.fresh();
+  await run.make("POST", "/v1/projects", { name });
+  return { name };
+}
+
+async function someCiphertext(run: SampleRun, name: string): Promise<unknown> {
+  return (await run.make("POST", `/v1/encrypt/${name}`, { plaintext: "x" }))["ciphertext"];
+}
+
 const reader = { role: "reader", project: "default" };
 
 /** By the operation's id. */
@@ -83,12 +93,80 @@ export const sampleCalls: Readonly<Record<string, (run: SampleRun) => SampleCall
     return { params, body: { message: "x", signature_b64 } };
   },
   "key.export": async (run) => ({ params: await someKey(run, {}, run.exporter), token: run.exporter }),
+  "key.public": async (run) => ({ params: await someKey(run, { type: "ed25519" }) }),
+  "key.update": async (run) => ({ params: await someKey(run), body: { description: "x" } }),
+  "key.disable": async (run) => ({ params: await someKey(run), body: {} }),
+  async "key.enable"(run) {
+    const params = await someKey(run);
+    await run.make("POST", `/v1/keys/${params.name}/disable`, {});
+    return { params, body: {} };
+  },
+  "key.schedule_deletion": async (run) => ({ params: await someKey(run), body: { days: 7 } }),
+  async "key.cancel_deletion"(run) {
+    const params = await someKey(run);
+    await run.make("POST", `/v1/keys/${params.name}/schedule-deletion`, {});
+    return { params, body: {} };
+  },
+  async "key.reencrypt"(run) {
+    const params = await someKey(run);
+    return { params, body: { ciphertext: await someCiphertext(run, params.name) } };
+  },
+  "key.generate_data_key": async (run) => ({ params: await someKey(run), body: { bytes: 16 } }),
+  "key.mac": async (run) => ({ params: await someKey(run, { type: "hmac-256" }), body: { message: "x" } }),
+  async "key.verify_mac"(run) {
+    const params = await someKey(run, { type: "hmac-256" });
+    const { mac_b64 } = await run.make("POST", `/v1/keys/${params.name}/mac`, { message: "x" });
+    return { params, body: { message: "x", mac_b64 } };
+  },
+  "key.encapsulate": async (run) => ({ params: await someKey(run, { type: "ml-kem-768" }), body: {} }),
+  async "key.decapsulate"(run) {
+    const params = await someKey(run, { type: "ml-kem-768" });
+    const { ciphertext } = await run.make("POST", `/v1/keys/${params.name}/encapsulate`, {});
+    return { params, body: { ciphertext } };
+  },
+  "key.encrypt_batch": async (run) => ({
+    params: await someKey(run),
+    body: { items: [{ plaintext: "x" }, { plaintext: "y" }] },
+  }),
+  async "key.decrypt_batch"(run) {
+    const params = await someKey(run);
+    return { params, body: { items: [{ ciphertext: await someCiphertext(run, params.name) }] } };
+  },
+  async "key.reencrypt_batch"(run) {
+    const params = await someKey(run);
+    return { params, body: { items: [{ ciphertext: await someCiphertext(run, params.name) }] } };
+  },
+  "key.sign_batch": async (run) => ({
+    params: await someKey(run, { type: "ed25519" }),
+    body: { items: [{ message: "x" }] },
+  }),
+  async "key.verify_batch"(run) {
+    const params = await someKey(run, { type: "ed25519" });
+    const { signature_b64 } = await run.make("POST", `/v1/keys/${params.name}/sign`, { message: "x" });
+    return { params, body: { items: [{ message: "x", signature_b64 }] } };
+  },
+  "key.mac_batch": async (run) => ({
+    params: await someKey(run, { type: "hmac-256" }),
+    body: { items: [{ message: "x" }] },
+  }),
+  async "key.verify_mac_batch"(run) {
+    const params = await someKey(run, { type: "hmac-256" });
+    const { mac_b64 } = await run.make("POST", `/v1/keys/${params.name}/mac`, { message: "x" });
+    return { params, body: { items: [{ message: "x", mac_b64 }] } };
+  },
+  "random.generate": () => ({ body: { bytes: 16 } }),
   "secret.put": (run) => ({ body: { name: run.fresh(), value: "x" } }),
   "secret.get": async (run) => ({ params: await someSecret(run) }),
   "secret.list": () => ({}),
   "secret.delete": async (run) => ({ params: await someSecret(run) }),
   "project.create": (run) => ({ body: { name: run.fresh() } }),
   "project.list": () => ({}),
+  "project.schedule_deletion": async (run) => ({ params: await someProject(run), body: { days: 7 } }),
+  async "project.cancel_deletion"(run) {
+    const params = await someProject(run);
+    await run.make("POST", `/v1/projects/${params.name}/schedule-deletion`, {});
+    return { params, body: {} };
+  },
   "account.create": (run) => ({ body: { name: run.fresh(), kind: "service" } }),
   "account.list": () => ({}),
   "account.get": async (run) => ({ params: await someAccount(run) }),

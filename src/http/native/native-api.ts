@@ -151,6 +151,7 @@ function handler(
       project: project ?? DEFAULT_PROJECT,
       requestId,
       address: request.address,
+      proxy: request.proxy,
       parse() {
         // Told after the caller is known, so that a try from outside is recorded like any other refusal.
         if (hidden && !request.internal) throw new KeysteadError("route_not_found");
