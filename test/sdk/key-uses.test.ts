@@ -112,7 +112,7 @@ describe("the uses of a key through the client", () => {
     await key.rotate("b");
     const moved = all(await key.reencryptBatch("b", [{ ciphertext: two ?? "", aad: "two", toAad: "three" }]));
     assert.equal(moved[0]?.version, 2);
-    const opened = await key.decrypt("b", moved[0]?.ciphertext ?? "", { aad: "three" });
+    const opened = await key.decrypt("b", moved[0].ciphertext, { aad: "three" });
     assert.deepEqual(Uint8Array.from(opened.plaintext), bytes);
   });
 
