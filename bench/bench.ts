@@ -1,84 +1,25 @@
 /**
- * `npm run bench`: what the service costs, as ratios against a bare echo on the same machine in the same run.
- * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement.
+ * `npm run bench`: what the service costs, as ratios against a reference on the same machine in the same run.
+ * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa` for some cases.
  */
-import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
-import { CONNECTIONS, median, requireWrk, runWrk, Subject, type Figures, type Load } from "./measure.ts";
-import { pacedLoad } from "./paced-load.ts";
+import { batchCase } from "./batch-case.ts";
+import { encryptCase } from "./encrypt-case.ts";
+import { requireWrk } from "./measure.ts";
+import { rsaCase } from "./rsa-case.ts";
+import { signCase } from "./sign-case.ts";
+
+const cases = { encrypt: encryptCase, batch: batchCase, sign: signCase, rsa: rsaCase };
 
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "5" }, seconds: { type: "string", default: "5" } },
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "5" },
+    only: { type: "string", default: Object.keys(cases).join(",") },
+  },
 });
-const rounds = Number(values.rounds);
-const seconds = Number(values.seconds);
-const KEY = "bench";
-const body = JSON.stringify({ plaintext_b64: randomBytes(256).toString("base64") });
-const encrypt: Load = { method: "POST", path: `/v1/encrypt/${KEY}`, body };
-
 requireWrk();
-const echo = await Subject.start("echo");
-const audited = await Subject.start("keystead");
-const unaudited = await Subject.start("keystead-no-audit");
-const subjects = [echo, audited, unaudited];
-for (const subject of [audited, unaudited]) await subject.post("/v1/keys", { name: KEY, type: "aes-256" });
-
-console.log(`encrypt of 256 bytes, ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s, medians\n`);
-for (const subject of subjects) await runWrk(subject, encrypt, 8);
-const figures = new Map<Subject, Figures[]>(subjects.map((subject) => [subject, []]));
-for (let round = 0; round < rounds; round++) {
-  for (const subject of subjects) figures.get(subject)?.push(await runWrk(subject, encrypt, seconds));
+for (const [name, run] of Object.entries(cases)) {
+  if (values.only.split(",").includes(name)) await run(Number(values.rounds), Number(values.seconds));
 }
-const of = (subject: Subject, pick: (f: Figures) => number): number =>
-  median((figures.get(subject) ?? []).map(pick));
-const ratio = (a: Subject, b: Subject, pick: (f: Figures) => number): number =>
-  median((figures.get(a) ?? []).map((f, i) => pick(f) / pick((figures.get(b) ?? [])[i] ?? f)));
-const row = (name: string, subject: Subject): void => {
-  const perSecond = of(subject, (f) => f.perSecond)
-    .toFixed(0)
-    .padStart(8);
-  const cpu = of(subject, (f) => f.cpuMicros)
-    .toFixed(1)
-    .padStart(8);
-  const share = ratio(subject, echo, (f) => f.perSecond)
-    .toFixed(2)
-    .padStart(8);
-  const errors = (figures.get(subject) ?? []).reduce((sum, f) => sum + f.errors, 0);
-  console.log(`${name.padEnd(28)}${perSecond} /s${cpu} µs CPU${share} of the echo  ${errors} errors`);
-};
-row("bare echo", echo);
-row("encrypt, audit written", audited);
-row("encrypt, audit off", unaudited);
-const auditCost = (1 - ratio(audited, unaudited, (f) => f.perSecond)) * 100;
-console.log(`\naudit costs ${auditCost.toFixed(1)} % of the throughput`);
-
-const half = of(audited, (f) => f.perSecond) / 2;
-const request = [
-  `POST ${encrypt.path} HTTP/1.1`,
-  "Host: 127.0.0.1",
-  `Authorization: Bearer ${audited.token}`,
-  "Content-Type: application/json",
-  `Content-Length: ${body.length}`,
-  "",
-  body,
-].join("\r\n");
-const calm = await pacedLoad(audited.port, request, half, CONNECTIONS, seconds * 2);
-const churn = new AbortController();
-let created = 0;
-const creator = (async () => {
-  while (!churn.signal.aborted) {
-    await audited.post("/v1/keys", { name: `churn-${++created}`, type: "aes-256" });
-  }
-})();
-const busy = await pacedLoad(audited.port, request, half, CONNECTIONS, seconds * 2);
-churn.abort();
-await creator;
-console.log(`\nencrypt at half the saturating rate (${half.toFixed(0)} /s)`);
-console.log(
-  `alone                       p50 ${calm.p50Ms.toFixed(1)} ms  p99 ${calm.p99Ms.toFixed(1)} ms  max ${calm.maxMs.toFixed(1)} ms  ${calm.failed} failed`,
-);
-console.log(
-  `while keys are created      p50 ${busy.p50Ms.toFixed(1)} ms  p99 ${busy.p99Ms.toFixed(1)} ms  max ${busy.maxMs.toFixed(1)} ms  ${busy.failed} failed  (${created} keys)`,
-);
-for (const subject of subjects) subject.stop();
 process.exit(0);

@@ -13,7 +13,11 @@ export const CONNECTIONS = 32;
 export interface Load {
   readonly method: string;
   readonly path: string;
-  readonly body: string;
+  readonly body: string | Uint8Array;
+  /** Where it is not application/json. */
+  readonly contentType?: string;
+  /** Where they are not CONNECTIONS. */
+  readonly connections?: number;
 }
 
 export interface Figures {
@@ -72,6 +76,13 @@ export class Subject {
     return user + system;
   }
 
+  /** The memory that the process holds, bytes. */
+  async residentBytes(): Promise<number> {
+    this.#child.stdin.write("memory\n");
+    const { value } = (await this.#lines.next()) as { value: string };
+    return Number(value);
+  }
+
   async post(path: string, body: unknown): Promise<Record<string, unknown>> {
     const response = await fetch(this.url + path, {
       method: "POST",
@@ -87,21 +98,29 @@ export class Subject {
   }
 }
 
-/** Loads a subject over 32 keep-alive connections. */
+/** What a loop of the bare primitive reaches in a process of its own, a second. */
+export async function bareLoop(kind: string, seconds: number): Promise<number> {
+  const script = join(import.meta.dirname, "bare-loop.ts");
+  return Number(await capture(process.execPath, ["--no-env-file", script, kind, String(seconds)]));
+}
+
+/** Loads a subject over keep-alive connections. */
 export async function runWrk(subject: Subject, load: Load, seconds: number): Promise<Figures> {
   const script = join(tmpdir(), `keystead-wrk-${process.pid}.lua`);
+  const bodyFile = `${script}.body`;
+  writeFileSync(bodyFile, load.body);
   writeFileSync(
     script,
     `wrk.method = "${load.method}"
-wrk.body = ${JSON.stringify(load.body)}
-wrk.headers["Content-Type"] = "application/json"
+wrk.body = io.open("${bodyFile}", "rb"):read("*a")
+wrk.headers["Content-Type"] = "${load.contentType ?? "application/json"}"
 ${subject.token === "" ? "" : `wrk.headers["Authorization"] = "Bearer ${subject.token}"`}
 `,
   );
   const before = await subject.cpuMicros();
   const output = await capture("wrk", [
     "-t1",
-    `-c${CONNECTIONS}`,
+    `-c${load.connections ?? CONNECTIONS}`,
     `-d${seconds}s`,
     "-s",
     script,
@@ -109,6 +128,7 @@ ${subject.token === "" ? "" : `wrk.headers["Authorization"] = "Bearer ${subject.
   ]);
   const cpu = (await subject.cpuMicros()) - before;
   rmSync(script);
+  rmSync(bodyFile);
   const requests = Number(/(\d+) requests in/.exec(output)?.[1] ?? 0);
   return {
     perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1] ?? 0),

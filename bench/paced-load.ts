@@ -12,6 +12,25 @@ export interface PacedResult {
   readonly maxMs: number;
 }
 
+/** One whole POST request with a JSON body, as text. */
+export function requestText(token: string, path: string, body: string): string {
+  return [
+    `POST ${path} HTTP/1.1`,
+    "Host: 127.0.0.1",
+    `Authorization: Bearer ${token}`,
+    "Content-Type: application/json",
+    `Content-Length: ${body.length}`,
+    "",
+    body,
+  ].join("\r\n");
+}
+
+/** A line of figures for people. */
+export function latencyLine(name: string, { p50Ms, p99Ms, maxMs, failed }: PacedResult): string {
+  const ms = (value: number): string => `${value.toFixed(1)} ms`;
+  return `${name.padEnd(34)}p50 ${ms(p50Ms)}  p99 ${ms(p99Ms)}  max ${ms(maxMs)}  ${failed} failed`;
+}
+
 /**
  * @param request one whole HTTP/1.1 request, keep-alive
  * @param perSecond the rate

@@ -1,7 +1,8 @@
 /// <reference types="bun" />
 /**
  * A server to be measured, in a process of its own: the bare echo, or the service as `keystead server` composes it.
- * It prints its port and token as one line of JSON, and answers each line on standard input with its CPU time so far.
+ * It prints its port and token as one line of JSON, and answers `cpu` on standard input with its CPU time so far, `memory`
+ * with what it holds.
  */
 import { createInterface } from "node:readline";
 import { serviceFacts } from "../src/audit/auditor.ts";
@@ -14,8 +15,9 @@ const [kind = "", folder = ""] = process.argv.slice(2);
 process.umask(0o077);
 const ready = kind === "echo" ? startEcho() : await startKeystead(kind === "keystead-no-audit");
 process.stdout.write(`${JSON.stringify(ready)}\n`);
-createInterface({ input: process.stdin }).on("line", () => {
-  process.stdout.write(`${JSON.stringify(process.cpuUsage())}\n`);
+createInterface({ input: process.stdin }).on("line", (asked) => {
+  const answer = asked === "memory" ? process.memoryUsage.rss() : process.cpuUsage();
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
 });
 process.stdin.on("end", () => process.exit(0));
 
