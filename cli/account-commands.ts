@@ -68,9 +68,9 @@ Roles:
   admin       everything but the export of raw keys
   operator    uses keys and secrets
   reader      sees keys and the names of secrets
-  encrypter   encrypts and verifies only
+  encrypter   encrypts, makes data keys and verifies only
   decrypter   decrypts only
-  signer      signs and verifies only
+  signer      signs, makes MACs and verifies only
   exporter    for a service that encrypts by itself: makes and fetches exportable keys
 
 Examples:

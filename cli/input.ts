@@ -25,16 +25,18 @@ export interface InputSource {
   readonly file?: string | undefined;
   /** What is read, for the people at a terminal: "the plaintext". */
   readonly what: string;
+  /** More than this is refused; what one request can hold unless set. */
+  readonly bytesMax?: number;
 }
 
 /** The bytes of a value, of a file, or (with neither, or with `-`) of standard input. */
-export async function readInput({ value, file, what }: InputSource): Promise<Buffer> {
+export async function readInput({ value, file, what, bytesMax }: InputSource): Promise<Buffer> {
   if (value !== undefined && file !== undefined) {
     throw new UsageError(`${what} comes from the command line or from a file, not from both`);
   }
   if (value !== undefined && value !== "-") return Buffer.from(value, "utf8");
-  if (file !== undefined && file !== "-") return readInputFile(file, what);
-  return readStandardInput(what);
+  if (file !== undefined && file !== "-") return readInputFile(file, what, bytesMax);
+  return readStandardInput(what, bytesMax);
 }
 
 /** As `readInput`, for text in which white space at the ends means nothing: base64, hexadecimal, PEM. */
@@ -43,7 +45,7 @@ export async function readTextInput(source: InputSource): Promise<string> {
 }
 
 /** A whole file. */
-export function readInputFile(path: string, what: string): Buffer {
+export function readInputFile(path: string, what: string, bytesMax = INPUT_BYTES_MAX): Buffer {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, "r");
@@ -54,7 +56,7 @@ export function readInputFile(path: string, what: string): Buffer {
       const length = readSync(descriptor, part);
       if (length === 0) return Buffer.concat(parts);
       total += length;
-      if (total > INPUT_BYTES_MAX) throw tooLarge(what);
+      if (total > bytesMax) throw tooLarge(what);
       parts.push(part.subarray(0, length));
     }
   } catch (error) {
@@ -65,7 +67,7 @@ export function readInputFile(path: string, what: string): Buffer {
   }
 }
 
-async function readStandardInput(what: string): Promise<Buffer> {
+async function readStandardInput(what: string, bytesMax = INPUT_BYTES_MAX): Promise<Buffer> {
   if (process.stdin.isTTY) {
     process.stderr.write(
       `keystead: reading ${what} from the terminal, where it can be seen; end with Ctrl-D\n`,
@@ -75,7 +77,7 @@ async function readStandardInput(what: string): Promise<Buffer> {
   let total = 0;
   for await (const part of process.stdin as AsyncIterable<Buffer>) {
     total += part.length;
-    if (total > INPUT_BYTES_MAX) throw tooLarge(what);
+    if (total > bytesMax) throw tooLarge(what);
     parts.push(part);
   }
   return Buffer.concat(parts);

@@ -1,99 +1,51 @@
-/** `keystead key …`: keys themselves; their use is in crypto-commands.ts. */
+/** `keystead key …`: keys themselves; their import is in transfer-commands.ts, their use in crypto-commands.ts. */
 import { Argument, type Command } from "commander";
-import type { ImportMaterial } from "../sdk/key-api.ts";
-import { importMaterialFromPem, looksLikePem } from "../sdk/pem.ts";
-import { keyTypes, type Key, type KeyType } from "../sdk/wire.ts";
+import type { KeyUpdateOptions } from "../sdk/key-api.ts";
+import {
+  keyPurposes,
+  keyStates,
+  keyTypes,
+  type Key,
+  type KeyPurpose,
+  type KeyState,
+  type KeyType,
+} from "../sdk/wire.ts";
 import type { CommandContext } from "./command-context.ts";
+import { creationOf, withCreationFlags, type CreationFlags } from "./creation-flags.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
-import { inputFile, withInputFlags, type InputFlags } from "./input-flags.ts";
-import { InputFailed, readInput } from "./input.ts";
+import { keyFields } from "./key-fields.ts";
+import { askedLabelsOf, labelOption, labelsOf } from "./label-flags.ts";
 import { asList } from "./list-options.ts";
-import type { Fields } from "./output.ts";
+import { parseDays, parseVersion } from "./numbers.ts";
+import { addTransferCommands } from "./transfer-commands.ts";
 import { UsageError } from "./usage-error.ts";
 
-const formats = ["raw", "pkcs8", "spki", "jwk"] as const;
-const RAW_KEY_BYTES = 32;
+interface ListFilterFlags {
+  readonly state?: KeyState;
+  readonly type?: KeyType;
+  readonly purpose?: KeyPurpose;
+  readonly prefix?: string;
+  readonly label?: readonly string[];
+}
 
-interface ImportFlags extends InputFlags {
-  readonly format?: string;
-  readonly exportable?: boolean;
+interface UpdateFlags {
+  readonly description?: string | false;
+  readonly label?: readonly string[] | false;
+  readonly rotationDays?: string | false;
+  readonly minEncryptionVersion?: string;
+  readonly minDecryptionVersion?: string;
+  /** True unless it is taken away. */
+  readonly exportable: boolean;
 }
 
 /** Adds the group. */
 export function addKeyCommands(program: Command, context: CommandContext): void {
-  const group = program.command("key").description("make, import, see, rotate and revoke keys");
-
-  group
-    .command("create")
-    .description("make a key")
-    .argument("<name>", "letters, digits, `.`, `_`, `-`")
-    .addArgument(new Argument("[type]", "what it is for: see below").choices(keyTypes).default("aes-256"))
-    .option("--exportable", "its raw bytes may leave the service, which then does not encrypt with it")
-    .option("--no-exportable", "it stays inside, whoever makes it")
-    .addHelpText(
-      "after",
-      `
-Types:
-  aes-256      encrypts (AES-256-GCM)
-  xaes-256     encrypts (XAES-256-GCM: no limit of messages that anyone will reach)
-  ecdsa-p256   signs (ECDSA on P-256 with SHA-256)
-  rsa-2048     signs (RSA PKCS#1 v1.5 with SHA-256)
-
-Examples:
-  keystead key create orders
-  keystead key create release ecdsa-p256`,
-    )
-    .action(async (name: string, type: KeyType, { exportable }: { exportable?: boolean }) => {
-      const key = await context.client().key.create(name, { type, exportable });
-      await context.output().record(keyFields(key), key);
-    });
-
-  withInputFlags(group.command("import"), "where the material is; standard input unless set")
-    .description("make a key from material that you have")
-    .argument("<name>")
-    .addArgument(new Argument("<type>").choices(keyTypes))
-    .addOption(
-      group
-        .createOption("--format <format>", "what it is; a PEM file and a JSON Web Key tell by themselves")
-        .choices(formats),
-    )
-    .option("--exportable", "its raw bytes may leave the service again")
-    .option("--no-exportable", "it stays inside, whoever imports it")
-    .addHelpText(
-      "after",
-      `
-Material:
-  PEM    any private or public key that openssl writes, unencrypted, or a certificate
-  raw    for aes-256 and xaes-256: 32 bytes, or their base64 or hexadecimal text
-  jwk    a JSON Web Key
-  pkcs8, spki    DER files; they take --format
-
-It never comes from the command line, where other users of the machine can see it.
-
-Examples:
-  keystead key import release ecdsa-p256 --file release.pem
-  openssl rand 32 | keystead key import orders aes-256`,
-    )
-    .action(async (name: string, type: KeyType, flags: ImportFlags) => {
-      const material = await importMaterial(type, flags);
-      const key = await context.client().key.import(name, type, material, { exportable: flags.exportable });
-      await context.output().record(keyFields(key), key);
-    });
-
-  asList(group.command("list").description("list the project's keys"), context, {
-    name: "keys",
-    async page(range) {
-      const { keys, next_cursor: nextCursor } = await context.client().key.list(range);
-      return { items: keys, nextCursor };
-    },
-    fields: ({ name, type, state, latest_version, created_at }: Key) => ({
-      name,
-      type,
-      state,
-      latest_version,
-      created_at,
-    }),
-  });
+  const group = program
+    .command("key")
+    .description("make, import, see, change, rotate, revoke and delete keys");
+  addCreate(group, context);
+  addTransferCommands(group, context);
+  addList(group, context);
 
   group
     .command("get")
@@ -104,12 +56,155 @@ Examples:
       await context.output().record(keyFields(key), key);
     });
 
+  addUpdate(group, context);
+
   group
     .command("rotate")
     .description("add a version; it encrypts and signs from now on, older ones still decrypt and verify")
     .argument("<name>", "its name or id")
     .action(async (name: string) => {
       const key = await context.client().key.rotate(name);
+      await context.output().record(keyFields(key), key);
+    });
+
+  addStates(group, context);
+  addDeletion(group, context);
+  addCryptoCommands(group, context);
+}
+
+function addCreate(group: Command, context: CommandContext): void {
+  const command = group.command("create");
+  withCreationFlags(
+    command
+      .description("make a key")
+      .argument("<name>", "letters, digits, `.`, `_`, `-`")
+      .addArgument(new Argument("[type]", "what it is for: see below (aes-256 unless set)").choices(keyTypes))
+      .addOption(command.createOption("--type <type>", "the same as a flag").choices(keyTypes))
+      .addOption(
+        command
+          .createOption("--purpose <purpose>", "of an RSA key: sign (unless set) or encrypt")
+          .choices(keyPurposes),
+      ),
+  )
+    .addHelpText(
+      "after",
+      `
+Types:
+  aes-256, chacha20-poly1305              encrypt (AES-256-GCM, ChaCha20-Poly1305)
+  xaes-256                                encrypts (XAES-256-GCM: no limit of messages that anyone will reach)
+  rsa-2048, rsa-3072, rsa-4096            sign, or with --purpose encrypt do that (OAEP)
+  ecdsa-p256, ecdsa-p384, ecdsa-p521      sign
+  ed25519                                 signs
+  ml-dsa-44, ml-dsa-65, ml-dsa-87         sign (post-quantum)
+  hmac-256, hmac-384, hmac-512            make message authentication codes
+  ml-kem-768, ml-kem-1024                 encapsulate (post-quantum)
+  aes-256-kwp                             wraps other keys in transit
+
+Examples:
+  keystead key create orders --label team=payments --rotation-days 90
+  keystead key create release ecdsa-p256
+  keystead key create inbox --type rsa-3072 --purpose encrypt`,
+    )
+    .action(async (name: string, typed: KeyType | undefined, flags: CreationFlags & { type?: KeyType }) => {
+      if (typed !== undefined && flags.type !== undefined) {
+        throw new UsageError("the type stands after the name or in --type, not in both");
+      }
+      const options = { type: typed ?? flags.type, ...creationOf(flags) };
+      const key = await context.client().key.create(name, options);
+      await context.output().record(keyFields(key), key);
+    });
+}
+
+function addList(group: Command, context: CommandContext): void {
+  const command = group.command("list").description("list the project's keys");
+  command
+    .addOption(
+      command
+        .createOption("--state <state>", "only those in this state (destroyed ones are shown so alone)")
+        .choices(keyStates),
+    )
+    .addOption(command.createOption("--type <type>", "only those of this type").choices(keyTypes))
+    .addOption(command.createOption("--purpose <purpose>", "only those made for this").choices(keyPurposes))
+    .option("--prefix <text>", "only those whose names begin so")
+    .addOption(labelOption(command, "only those with this label; the name alone stands for any value"));
+  asList<Key, ListFilterFlags>(command, context, {
+    name: "keys",
+    async page(range, { state, type, purpose, prefix, label }) {
+      const filter = { state, type, purpose, prefix, labels: askedLabelsOf(label) };
+      const { keys, next_cursor: nextCursor } = await context.client().key.list({ ...range, ...filter });
+      return { items: keys, nextCursor };
+    },
+    fields: ({ name, type, state, latest_version, created_at }) => ({
+      name,
+      type,
+      state,
+      latest_version,
+      created_at,
+    }),
+  });
+}
+
+function addUpdate(group: Command, context: CommandContext): void {
+  const command = group.command("update");
+  command
+    .description("change what is said of a key, and which of its versions may be used; the rest stays")
+    .argument("<name>", "its name or id")
+    .option("--description <text>", "what it is for")
+    .option("--no-description", "take the description away")
+    .addOption(labelOption(command, "its labels from now on, in place of all that it had"))
+    .option("--no-label", "take all labels away")
+    .option("--rotation-days <days>", "it rotates by itself when its latest version is this old")
+    .option("--no-rotation-days", "it rotates by itself no more")
+    .option("--min-encryption-version <version>", "nothing new is made with an older version")
+    .option("--min-decryption-version <version>", "nothing is opened or verified with an older version")
+    .option("--no-exportable", "it leaves the service no more; there is no way back")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  keystead key update orders --description "Card numbers" --label team=payments --label env=prod
+  keystead key update orders --min-decryption-version 3`,
+    )
+    .action(async (name: string, flags: UpdateFlags) => {
+      const changes = changesOf(flags);
+      if (Object.values(changes).every((change) => change === undefined)) {
+        throw new UsageError("say what to change: see keystead key update --help");
+      }
+      const key = await context.client().key.update(name, changes);
+      await context.output().record(keyFields(key), key);
+    });
+}
+
+function changesOf(flags: UpdateFlags): KeyUpdateOptions {
+  const { description, label, rotationDays, minEncryptionVersion, minDecryptionVersion, exportable } = flags;
+  return {
+    description: description === false ? null : description,
+    labels: label === false ? {} : labelsOf(label),
+    rotationPeriodDays: rotationDays === false ? null : parseDays(rotationDays, "--rotation-days"),
+    minEncryptionVersion: parseVersion(minEncryptionVersion, "--min-encryption-version"),
+    minDecryptionVersion: parseVersion(minDecryptionVersion, "--min-decryption-version"),
+    exportable: exportable ? undefined : false,
+  };
+}
+
+function addStates(group: Command, context: CommandContext): void {
+  group
+    .command("enable")
+    .description("allow the uses of a disabled key, or of one version, again")
+    .argument("<name>", "its name or id")
+    .option("--version <version>", "this version instead of the whole key")
+    .action(async (name: string, flags: { version?: string }) => {
+      const key = await context.client().key.enable(name, { version: parseVersion(flags.version) });
+      await context.output().record(keyFields(key), key);
+    });
+
+  group
+    .command("disable")
+    .description("refuse the uses of a key, or of one version, until it is enabled again")
+    .argument("<name>", "its name or id")
+    .option("--version <version>", "this version instead of the whole key")
+    .action(async (name: string, flags: { version?: string }) => {
+      const key = await context.client().key.disable(name, { version: parseVersion(flags.version) });
       await context.output().record(keyFields(key), key);
     });
 
@@ -121,49 +216,27 @@ Examples:
       const { status, name: revoked, revoked_at } = await context.client().key.revoke(name);
       await context.output().record({ status, name: revoked, revoked_at });
     });
-
-  addCryptoCommands(group, context);
 }
 
-function keyFields(key: Key): Fields {
-  const { name, id, type, state, exportable, public_only, created_at, latest_version, revoked_at } = key;
-  return { name, id, type, state, exportable, public_only, created_at, latest_version, revoked_at };
-}
+function addDeletion(group: Command, context: CommandContext): void {
+  group
+    .command("schedule-deletion")
+    .description("refuse every use of a key, and destroy it later; until then cancel-deletion keeps it")
+    .argument("<name>", "its name or id")
+    .option("--days <days>", "when it is destroyed: in 7 to 30 days (30 unless set)")
+    .action(async (name: string, flags: { days?: string }) => {
+      const key = await context
+        .client()
+        .key.scheduleDeletion(name, { days: parseDays(flags.days, "--days") });
+      await context.output().record(keyFields(key), key);
+    });
 
-async function importMaterial(type: KeyType, flags: ImportFlags): Promise<ImportMaterial> {
-  const bytes = await readInput({ file: inputFile(flags), what: "the key material" });
-  const text = bytes.toString("utf8");
-  const { format = looksLikePem(text) ? "pem" : text.trimStart().startsWith("{") ? "jwk" : undefined } =
-    flags;
-  if (format === "jwk") return { format, jwk: parseJwk(text) };
-  if (format === "pem" || ((format === "pkcs8" || format === "spki") && looksLikePem(text))) {
-    return importMaterialFromPem(text);
-  }
-  if (format === "pkcs8" || format === "spki") return { format, bytes };
-  if (format === "raw" || type === "aes-256" || type === "xaes-256") {
-    return { format: "raw", bytes: rawKeyBytes(bytes) };
-  }
-  throw new UsageError("this material does not tell what it is; add --format pkcs8 or --format spki");
-}
-
-/** The bytes as they are, or what their text stands for; the three forms have different lengths. */
-function rawKeyBytes(bytes: Buffer): Uint8Array {
-  if (bytes.length === RAW_KEY_BYTES) return bytes;
-  const text = bytes.toString("latin1").trim();
-  if (/^[0-9a-fA-F]{64}$/.test(text)) return Buffer.from(text, "hex");
-  if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return Buffer.from(text, "base64");
-  return bytes;
-}
-
-function parseJwk(text: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // Reported below; the parser's own message quotes the text.
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new InputFailed("the key material is no JSON Web Key");
-  }
-  return value as Record<string, unknown>;
+  group
+    .command("cancel-deletion")
+    .description("keep a key that was to be deleted, in the state that it had before")
+    .argument("<name>", "its name or id")
+    .action(async (name: string) => {
+      const key = await context.client().key.cancelDeletion(name);
+      await context.output().record(keyFields(key), key);
+    });
 }

@@ -17,24 +17,28 @@ interface PageOf<T> {
   readonly nextCursor: string | undefined;
 }
 
-export interface ListCommand<T> {
+export interface ListCommand<T, F> {
   /** The list's name in the API's JSON. */
   readonly name: string;
-  readonly page: (range: { limit?: number | undefined; cursor?: string | undefined }) => Promise<PageOf<T>>;
+  /** Asks for one page; `flags` are those of the command itself. */
+  readonly page: (
+    range: { limit?: number | undefined; cursor?: string | undefined },
+    flags: F,
+  ) => Promise<PageOf<T>>;
   readonly fields: (item: T) => Fields;
 }
 
 /** Makes a command a list: gives it its flags and its action. */
-export function asList<T>(
+export function asList<T, F = unknown>(
   command: Command,
   context: CommandContext,
-  { name, page, fields }: ListCommand<T>,
+  { name, page, fields }: ListCommand<T, F>,
 ): Command {
   return command
     .option("--limit <count>", "how many on a page, at most 1000 (100 unless set)")
     .option("--cursor <cursor>", "where to go on: the next_cursor of the page before")
     .option("--all", "all pages")
-    .action(async (flags: ListFlags) => {
+    .action(async (flags: ListFlags & F) => {
       const all = flags.all === true;
       const limit =
         flags.limit === undefined
@@ -45,7 +49,7 @@ export function asList<T>(
       let cursor = flags.cursor;
       async function* pages(): AsyncGenerator<readonly T[]> {
         do {
-          const { items, nextCursor } = await page({ limit, cursor });
+          const { items, nextCursor } = await page({ limit, cursor }, flags);
           cursor = nextCursor;
           yield items;
         } while (all && cursor !== undefined);

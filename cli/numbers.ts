@@ -12,6 +12,11 @@ export function parseCount(text: string, flag: string, max: number): number {
 }
 
 /** A version number, where one is given. */
-export function parseVersion(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : parseCount(text, "--version", 999_999_999);
+export function parseVersion(text: string | undefined, flag = "--version"): number | undefined {
+  return text === undefined ? undefined : parseCount(text, flag, 999_999_999);
+}
+
+/** A number of days, where one is given. */
+export function parseDays(text: string | undefined, flag: string): number | undefined {
+  return text === undefined ? undefined : parseCount(text, flag, 3650);
 }

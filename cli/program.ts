@@ -4,12 +4,14 @@ import { Command } from "commander";
 import { addAccountCommands, addWhoamiCommand } from "./account-commands.ts";
 import { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
+import { addCompletionCommands } from "./completion-commands.ts";
 import { addHealthCommand } from "./health-commands.ts";
 import { addInitCommand } from "./host/init.ts";
 import { addServerCommand } from "./host/server.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLoadtestCommand } from "./loadtest.ts";
 import { addProjectCommands } from "./project-commands.ts";
+import { addRandomCommand } from "./random-command.ts";
 import { addSecretCommands } from "./secret-commands.ts";
 import { addTokenCommands } from "./token-commands.ts";
 
@@ -49,6 +51,8 @@ Exit codes:
   5  wrong input or state (400, 409, 413), or a file that cannot be read or written
   6  decryption failed, or the signature is not valid
 
+In a shell, source <(keystead completion bash) completes commands, flags and values.
+
 Long flags may have one dash: -url, -token. keystead <command> --help says more.`;
 
 /** Builds all commands. */
@@ -81,6 +85,7 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   program.commandsGroup("Keys and secrets:");
   addKeyCommands(program, context);
   addCryptoCommands(program, context);
+  addRandomCommand(program, context);
   addSecretCommands(program, context);
   program.commandsGroup("Who may do what:");
   addProjectCommands(program, context);
@@ -92,6 +97,7 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   addInitCommand(program, context, env);
   addHealthCommand(program, context);
   addLoadtestCommand(program, context);
+  addCompletionCommands(program);
   program
     .command("version")
     .description("print this program's version")

@@ -6,11 +6,12 @@
  *     const { plaintext } = await keystead.key.decrypt("orders", ciphertext, { aad: "order 42" });
  *
  * Calls reject with a KeysteadApiError (the service refused or failed), a KeysteadConnectionError (no answer) or a
- * KeysteadInputError (nothing was sent).
- * Invariant: one method an operation, named as the operation is.
+ * KeysteadInputError (nothing was sent). Items of a batch fail one by one, as KeysteadItemErrors in their places.
+ * Invariant: one method an operation, named as the operation is: `key.schedule_deletion` is `key.scheduleDeletion`.
  */
 import { AccountApi, JwtApi, ProjectApi, TokenApi } from "./identity-api.ts";
 import { KeyApi } from "./key-api.ts";
+import { RandomApi } from "./random-api.ts";
 import { SecretApi } from "./secret-api.ts";
 import { Transport, type CallOptions, type ClientOptions } from "./transport.ts";
 import type { Caller, Health } from "./wire.ts";
@@ -22,6 +23,7 @@ export class KeysteadClient {
   readonly account: AccountApi;
   readonly token: TokenApi;
   readonly jwt: JwtApi;
+  readonly random: RandomApi;
   readonly #transport: Transport;
 
   /** @throws KeysteadInputError where an option cannot be sent */
@@ -33,6 +35,7 @@ export class KeysteadClient {
     this.account = new AccountApi(transport);
     this.token = new TokenApi(transport);
     this.jwt = new JwtApi(transport);
+    this.random = new RandomApi(transport);
     this.#transport = transport;
   }
 

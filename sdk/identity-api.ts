@@ -1,5 +1,5 @@
 /** The calls on who may do what: `client.project`, `client.account`, `client.token`, `client.jwt`. */
-import type { PageOptions } from "./key-api.ts";
+import type { DeletionOptions, PageOptions } from "./key-api.ts";
 import { pathSegment, type CallOptions, type Transport } from "./transport.ts";
 import type {
   Account,
@@ -28,6 +28,18 @@ export class ProjectApi {
 
   create(name: string, call: CallOptions = {}): Promise<Project> {
     return this.#transport.send({ method: "POST", path: "/v1/projects", body: { name } }, call);
+  }
+
+  /** Refuses everything in the project, and destroys it with all that it holds in 7 to 30 days: 30 unless set. */
+  scheduleDeletion(name: string, { days, ...call }: DeletionOptions = {}): Promise<Project> {
+    const path = `/v1/projects/${pathSegment(name)}/schedule-deletion`;
+    return this.#transport.send({ method: "POST", path, body: { days } }, call);
+  }
+
+  /** Keeps a project that was to be deleted. */
+  cancelDeletion(name: string, call: CallOptions = {}): Promise<Project> {
+    const path = `/v1/projects/${pathSegment(name)}/cancel-deletion`;
+    return this.#transport.send({ method: "POST", path, body: {} }, call);
   }
 
   /** One page of the projects that the caller may see, by name. */

@@ -9,7 +9,8 @@ export class KeysteadInputError extends Error {
     | "invalid_token"
     | "invalid_project"
     | "invalid_key_material"
-    | "invalid_idempotency_key";
+    | "invalid_idempotency_key"
+    | "invalid_label";
 
   constructor(code: KeysteadInputError["code"], message: string) {
     super(message);

@@ -1,16 +1,23 @@
-/** The calls on keys: `client.key`. Each is named as its operation: `key.rotate` is `client.key.rotate`. */
-import { pathSegment, type CallOptions, type Transport } from "./transport.ts";
-import { bytesField, fromBase64, toBase64 } from "./wire-bytes.ts";
+/**
+ * The calls on keys: `client.key`. Each is named as its operation: `key.rotate` is `client.key.rotate`. Here are those on keys
+ * themselves; their uses are in cipher-calls.ts, signature-calls.ts and batch-calls.ts.
+ */
+import { BatchCalls } from "./batch-calls.ts";
+import { KeysteadInputError } from "./input-error.ts";
+import { keyPath, type VersionOptions } from "./key-calls.ts";
+import type { CallOptions } from "./transport.ts";
+import { fromBase64, toBase64 } from "./wire-bytes.ts";
 import type {
-  Decrypted,
-  Encrypted,
+  ExportedJwk,
   ExportedKey,
   Key,
+  KeyFormat,
+  KeyPurpose,
   KeyRevoked,
+  KeyState,
   KeyType,
   Page,
-  Signature,
-  Verified,
+  PublicKey,
 } from "./wire.ts";
 
 /** Where a page begins and how long it is; the service gives 100 items unless told, and at most 1000. */
@@ -20,41 +27,83 @@ export interface PageOptions extends CallOptions {
   readonly cursor?: string | undefined;
 }
 
+/** What a key is made with. */
 export interface KeyCreateOptions extends CallOptions {
   /** `aes-256` unless set. */
   readonly type?: KeyType | undefined;
-  /** Whether the raw key may leave the service. Such a key does not encrypt on the server. */
+  /** The type's first unless set; an RSA key signs or encrypts. */
+  readonly purpose?: KeyPurpose | undefined;
+  /** Whether the key may leave the service. Such a key does not encrypt on the server. */
   readonly exportable?: boolean | undefined;
+  readonly description?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** The key rotates by itself when its latest version is this old. */
+  readonly rotationPeriodDays?: number | undefined;
 }
 
-export interface ContextOptions extends CallOptions {
-  /** Additional authenticated data: decryption takes the same. */
-  readonly aad?: string | Uint8Array | undefined;
+/** What a list shows only; all of it together. */
+export interface KeyListOptions extends PageOptions {
+  /** Destroyed keys are shown only where they are asked for. */
+  readonly state?: KeyState | undefined;
+  readonly type?: KeyType | undefined;
+  readonly purpose?: KeyPurpose | undefined;
+  /** What the names begin with. */
+  readonly prefix?: string | undefined;
+  /** All of them must be there; an empty value asks for the label whatever its value. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
-export interface VersionOptions extends CallOptions {
-  /** The latest unless set. */
+/** What is changed about a key; what is not set stays, null takes it away. */
+export interface KeyUpdateOptions extends CallOptions {
+  readonly description?: string | null | undefined;
+  /** Replaces all labels. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly minEncryptionVersion?: number | undefined;
+  readonly minDecryptionVersion?: number | undefined;
+  readonly rotationPeriodDays?: number | null | undefined;
+  /** An exportable key can be made one that is not; there is no way back. */
+  readonly exportable?: false | undefined;
+}
+
+export interface KeyVersionOptions extends CallOptions {
+  /** This version instead of the whole key. */
   readonly version?: number | undefined;
 }
 
-/** Key material from outside: raw bytes, DER, or a JSON Web Key. */
+export interface DeletionOptions extends CallOptions {
+  /** 7 to 30; 30 unless set. */
+  readonly days?: number | undefined;
+}
+
+export interface KeyExportOptions extends VersionOptions {
+  /** The type's first unless set: `raw`, or `pkcs8` for a key that has a public part. */
+  readonly format?: KeyFormat | undefined;
+  /** Wraps the material under a key of the service (AES-KWP). */
+  readonly wrappingKey?: string | undefined;
+  /** Wraps it to somebody's RSA public key (SubjectPublicKeyInfo in DER): RSA-OAEP and AES-KWP. */
+  readonly wrappingPublicKey?: Uint8Array | undefined;
+}
+
+/** Key material from outside: raw bytes, DER, a JSON Web Key, or bytes that were wrapped under a key of the service. */
 export type ImportMaterial =
   | { readonly format: "raw" | "pkcs8" | "spki"; readonly bytes: Uint8Array }
-  | { readonly format: "jwk"; readonly jwk: Readonly<Record<string, unknown>> };
+  | { readonly format: "jwk"; readonly jwk: Readonly<Record<string, unknown>> }
+  | WrappedMaterial;
 
-/** What is signed: a message, or its SHA-256 digest of 32 bytes. */
-export type Signed = { readonly message: string | Uint8Array } | { readonly digest: Uint8Array };
+export interface WrappedMaterial {
+  /** What the material is when it is unwrapped. */
+  readonly format: "raw" | "pkcs8" | "spki";
+  readonly wrapped: Uint8Array;
+  readonly wrappingKey: string;
+}
 
-export class KeyApi {
-  readonly #transport: Transport;
-
-  constructor(transport: Transport) {
-    this.#transport = transport;
-  }
-
+export class KeyApi extends BatchCalls {
   /** Makes a key. Throws `key_exists` where the name is taken. */
-  create(name: string, { type, exportable, ...call }: KeyCreateOptions = {}): Promise<Key> {
-    return this.#transport.send({ method: "POST", path: "/v1/keys", body: { name, type, exportable } }, call);
+  create(name: string, options: KeyCreateOptions = {}): Promise<Key> {
+    const { type, purpose, exportable, description, labels, rotationPeriodDays, ...call } = options;
+    const fields = { exportable, description, labels, rotation_period_days: rotationPeriodDays };
+    const body = { name, type, purpose, ...fields };
+    return this.transport.send({ method: "POST", path: "/v1/keys", body }, call);
   }
 
   /** Makes a key from given material. */
@@ -62,101 +111,122 @@ export class KeyApi {
     name: string,
     type: KeyType,
     material: ImportMaterial,
-    { exportable, ...call }: Omit<KeyCreateOptions, "type"> = {},
+    options: Omit<KeyCreateOptions, "type"> = {},
   ): Promise<Key> {
-    const { format } = material;
-    const given =
-      material.format === "jwk" ? { jwk: material.jwk } : { material_b64: toBase64(material.bytes) };
-    return this.#post(`${keyPath(name)}/import`, { type, format, exportable, ...given }, call);
+    const { purpose, exportable, description, labels, rotationPeriodDays, ...call } = options;
+    const fields = { exportable, description, labels, rotation_period_days: rotationPeriodDays };
+    const body = { type, purpose, ...fields, format: material.format, ...materialFields(material) };
+    return this.post(name, "import", body, call);
   }
 
-  /** One page of the project's keys, by name. */
-  list({ limit, cursor, ...call }: PageOptions = {}): Promise<Page<"keys", Key>> {
-    return this.#transport.send({ method: "GET", path: "/v1/keys", query: { limit, cursor } }, call);
+  /** One page of the project's keys, by name. A page may be shorter than asked where not all keys fit the options. */
+  list(options: KeyListOptions = {}): Promise<Page<"keys", Key>> {
+    const { limit, cursor, state, type, purpose, prefix, labels, ...call } = options;
+    const query = { limit, cursor, state, type, purpose, prefix, labels: labelsQuery(labels) };
+    return this.transport.send({ method: "GET", path: "/v1/keys", query }, call);
   }
 
   get(name: string, call: CallOptions = {}): Promise<Key> {
-    return this.#transport.send({ method: "GET", path: keyPath(name) }, call);
+    return this.transport.send({ method: "GET", path: keyPath(name) }, call);
+  }
+
+  /** Changes what is said of a key, and which of its versions may be used. */
+  update(name: string, options: KeyUpdateOptions): Promise<Key> {
+    const { description, labels, exportable, ...others } = options;
+    const { minEncryptionVersion, minDecryptionVersion, rotationPeriodDays, ...call } = others;
+    const body = {
+      description,
+      labels,
+      min_encryption_version: minEncryptionVersion,
+      min_decryption_version: minDecryptionVersion,
+      rotation_period_days: rotationPeriodDays,
+      exportable,
+    };
+    return this.transport.send({ method: "PATCH", path: keyPath(name), body }, call);
   }
 
   /** Adds a version, which encrypts and signs from then on. Older ones still decrypt and verify. */
   rotate(name: string, call: CallOptions = {}): Promise<Key> {
-    return this.#post(`${keyPath(name)}/rotate`, {}, call);
+    return this.post(name, "rotate", {}, call);
   }
 
-  /** Refuses every use of the key from now on. */
+  /** Allows uses of a disabled key, or version, again. */
+  enable(name: string, { version, ...call }: KeyVersionOptions = {}): Promise<Key> {
+    return this.post(name, "enable", { version }, call);
+  }
+
+  /** Refuses uses of the key, or of one version, until it is enabled again. */
+  disable(name: string, { version, ...call }: KeyVersionOptions = {}): Promise<Key> {
+    return this.post(name, "disable", { version }, call);
+  }
+
+  /** Refuses every use of the key from now on, for good. */
   revoke(name: string, call: CallOptions = {}): Promise<KeyRevoked> {
-    return this.#post(`${keyPath(name)}/revoke`, {}, call);
+    return this.post(name, "revoke", {}, call);
   }
 
-  /** Encrypts under the key's latest version. */
-  encrypt(
+  /** Refuses every use of the key, and destroys it in 7 to 30 days. */
+  scheduleDeletion(name: string, { days, ...call }: DeletionOptions = {}): Promise<Key> {
+    return this.post(name, "schedule-deletion", { days }, call);
+  }
+
+  /** Keeps a key that was to be deleted, in the state that it had before. */
+  cancelDeletion(name: string, call: CallOptions = {}): Promise<Key> {
+    return this.post(name, "cancel-deletion", {}, call);
+  }
+
+  /** The public part of an asymmetric key. */
+  public(name: string, { version, ...call }: VersionOptions = {}): Promise<PublicKey> {
+    const path = `${keyPath(name)}/public-key`;
+    return this.transport.send({ method: "GET", path, query: { version } }, call);
+  }
+
+  /** Fetches an exportable key's material: for service accounts that have the role `exporter`. */
+  export(name: string, options: KeyExportOptions & { readonly format: "jwk" }): Promise<ExportedJwk>;
+  export(
     name: string,
-    plaintext: string | Uint8Array,
-    { aad, ...call }: ContextOptions = {},
-  ): Promise<Encrypted> {
-    const body = { ...bytesField("plaintext", plaintext), ...bytesField("aad", aad) };
-    return this.#post(`/v1/encrypt/${pathSegment(name)}`, body, call);
-  }
-
-  /**
-   * Decrypts what any version of the key encrypted with the same additional data. Throws `decryption_failed`.
-   * @param ciphertext base64, as `encrypt` gave it
-   */
-  async decrypt(name: string, ciphertext: string, { aad, ...call }: ContextOptions = {}): Promise<Decrypted> {
-    const body = { ciphertext, ...bytesField("aad", aad) };
-    const answer = await this.#post<{ plaintext_b64: string; version: number }>(
-      `/v1/decrypt/${pathSegment(name)}`,
-      body,
-      call,
-    );
-    return { plaintext: fromBase64(answer.plaintext_b64), version: answer.version };
-  }
-
-  /** Signs with the key's latest version: RSA PKCS#1 v1.5, or ECDSA in ASN.1 DER, over SHA-256. */
-  async sign(name: string, signed: Signed, call: CallOptions = {}): Promise<Signature> {
-    const answer = await this.#post<{ signature_b64: string; version: number }>(
-      `${keyPath(name)}/sign`,
-      signedFields(signed),
-      call,
-    );
-    return { signature: fromBase64(answer.signature_b64), version: answer.version };
-  }
-
-  /** Whether any version of the key (or the one that `version` names) made the signature. */
-  verify(
-    name: string,
-    signed: Signed,
-    signature: Uint8Array,
-    { version, ...call }: VersionOptions = {},
-  ): Promise<Verified> {
-    const body = { ...signedFields(signed), signature_b64: toBase64(signature), version };
-    return this.#post(`${keyPath(name)}/verify`, body, call);
-  }
-
-  /** Fetches an exportable key's raw material: for service accounts that have the role `exporter`. */
-  async export(name: string, { version, ...call }: VersionOptions = {}): Promise<ExportedKey> {
-    const answer = await this.#transport.send<{
-      key_material_b64: string;
-      algorithm: string;
-      version: number;
-    }>({ method: "GET", path: `/v1/export/${pathSegment(name)}`, query: { version } }, call);
-    return {
-      keyMaterial: fromBase64(answer.key_material_b64),
-      algorithm: answer.algorithm,
-      version: answer.version,
+    options?: KeyExportOptions & { readonly format?: Exclude<KeyFormat, "jwk"> | undefined },
+  ): Promise<ExportedKey>;
+  export(name: string, options?: KeyExportOptions): Promise<ExportedKey | ExportedJwk>;
+  async export(name: string, options: KeyExportOptions = {}): Promise<ExportedKey | ExportedJwk> {
+    const { format, version, wrappingKey, wrappingPublicKey, ...call } = options;
+    const body = {
+      format,
+      version,
+      wrapping_key: wrappingKey,
+      wrapping_public_key_b64: wrappingPublicKey === undefined ? undefined : toBase64(wrappingPublicKey),
     };
-  }
-
-  #post<T>(path: string, body: Readonly<Record<string, unknown>>, call: CallOptions): Promise<T> {
-    return this.#transport.send({ method: "POST", path, body }, call);
+    const answer = await this.post<ExportAnswer>(name, "export", body, call);
+    const facts = { algorithm: answer.algorithm, version: answer.version };
+    if (answer.format === "jwk") return { ...facts, format: "jwk", jwk: answer.jwk };
+    const isWrapped = answer.wrapped_material_b64 !== undefined;
+    const keyMaterial = fromBase64(answer.wrapped_material_b64 ?? answer.material_b64);
+    return { ...facts, format: answer.format, isWrapped, keyMaterial };
   }
 }
 
-function keyPath(name: string): string {
-  return `/v1/keys/${pathSegment(name)}`;
+type ExportAnswer = { readonly algorithm: string; readonly version: number } & (
+  | { readonly format: "jwk"; readonly jwk: Readonly<Record<string, unknown>> }
+  | {
+      readonly format: Exclude<KeyFormat, "jwk">;
+      readonly material_b64?: string;
+      readonly wrapped_material_b64?: string;
+    }
+);
+
+function materialFields(material: ImportMaterial): Record<string, unknown> {
+  if ("wrapped" in material) {
+    return { wrapped_material_b64: toBase64(material.wrapped), wrapping_key: material.wrappingKey };
+  }
+  return material.format === "jwk" ? { jwk: material.jwk } : { material_b64: toBase64(material.bytes) };
 }
 
-function signedFields(signed: Signed): Record<string, string> {
-  return "digest" in signed ? { digest_b64: toBase64(signed.digest) } : bytesField("message", signed.message);
+/** `name:value` for a label with this value, `name` for the label alone, with commas between. */
+function labelsQuery(labels: Readonly<Record<string, string>> | undefined): string | undefined {
+  const asked = Object.entries(labels ?? {});
+  if (asked.length === 0) return undefined;
+  if (asked.some(([name, value]) => /[,:]/.test(name) || name === "" || value.includes(","))) {
+    throw new KeysteadInputError("invalid_label", "A label's name and value have no commas or colons");
+  }
+  return asked.map(([name, value]) => (value === "" ? name : `${name}:${value}`)).join(",");
 }

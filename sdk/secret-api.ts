@@ -1,5 +1,6 @@
 /** The calls on secrets: `client.secret`. */
-import type { PageOptions, VersionOptions } from "./key-api.ts";
+import type { PageOptions } from "./key-api.ts";
+import type { VersionOptions } from "./key-calls.ts";
 import { pathSegment, type CallOptions, type Transport } from "./transport.ts";
 import { bytesField, fromBase64 } from "./wire-bytes.ts";
 import type { Page, SecretListed, SecretStored, SecretValue } from "./wire.ts";

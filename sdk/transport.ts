@@ -41,7 +41,7 @@ export interface CallOptions {
 }
 
 export interface ApiRequest {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** Sent as JSON; members that are undefined are left out. */
@@ -49,6 +49,14 @@ export interface ApiRequest {
   /** A failing status whose answer is a result all the same. */
   readonly alsoResult?: number;
 }
+
+/** A request in the API's binary form: `application/octet-stream` in both directions. */
+export interface BinaryRequest {
+  readonly path: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+const BINARY_TYPE = "application/octet-stream";
 
 export class Transport {
   readonly #base: string;
@@ -85,12 +93,56 @@ export class Transport {
    * @throws KeysteadApiError, KeysteadConnectionError; KeysteadInputError for an idempotency key that cannot be sent
    */
   async send<T>(request: ApiRequest, call: CallOptions): Promise<T> {
+    const { method, body } = request;
+    const { response, content } = await this.#exchange(
+      pathOf(request),
+      { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) },
+      { "content-type": body === undefined ? undefined : "application/json" },
+      call,
+      (answered) => answered.text(),
+    );
+    return readAnswer(request, response, content) as T;
+  }
+
+  /**
+   * Sends bytes and gives the answer's.
+   * @throws KeysteadApiError, KeysteadConnectionError
+   */
+  async sendBytes({ path, bytes }: BinaryRequest, call: CallOptions): Promise<Uint8Array> {
+    const { response, content } = await this.#exchange(
+      path,
+      { method: "POST", body: bytes },
+      // A refusal is JSON all the same.
+      { "content-type": BINARY_TYPE, accept: `${BINARY_TYPE}, application/json` },
+      call,
+      (answered) => answered.arrayBuffer(),
+    );
+    if (!response.ok) {
+      const problem = parseJson(new TextDecoder().decode(content));
+      throw apiErrorOf(response.status, problem, response.headers.get("x-request-id"));
+    }
+    if (response.headers.get("content-type") !== BINARY_TYPE) throw notOurs();
+    return new Uint8Array(content);
+  }
+
+  /** One request and the whole of its answer, within the time for it. */
+  async #exchange<C>(
+    path: string,
+    init: Pick<RequestInit, "method" | "body">,
+    requestHeaders: Readonly<Record<string, string | undefined>>,
+    call: CallOptions,
+    read: (response: Response) => Promise<C>,
+  ): Promise<{ readonly response: Response; readonly content: C }> {
     const { signal, timeoutMs = this.#timeoutMs, idempotencyKey } = call;
     if (idempotencyKey !== undefined && !idempotencyKeyText.test(idempotencyKey)) {
       throw new KeysteadInputError(
         "invalid_idempotency_key",
         "An idempotency key is 1 to 255 visible ASCII characters without quotes",
       );
+    }
+    const headers = { ...this.#headers };
+    for (const [name, value] of Object.entries({ ...requestHeaders, "idempotency-key": idempotencyKey })) {
+      if (value !== undefined) headers[name] = value;
     }
     const abort = new AbortController();
     const forward = (): void => {
@@ -102,11 +154,14 @@ export class Transport {
     const timer = setTimeout(() => {
       abort.abort(LATE);
     }, timeoutMs);
-    let response: Response;
-    let text: string;
     try {
-      response = await fetch(this.#base + pathOf(request), this.#init(request, abort.signal, idempotencyKey));
-      text = await response.text();
+      const response = await fetch(this.#base + path, {
+        ...init,
+        headers,
+        redirect: "manual",
+        signal: abort.signal,
+      });
+      return { response, content: await read(response) };
     } catch (cause) {
       if (abort.signal.reason === LATE) {
         const message = `${this.#origin} did not answer within ${timeoutMs / 1000} s`;
@@ -120,18 +175,6 @@ export class Transport {
       clearTimeout(timer);
       signal?.removeEventListener("abort", forward);
     }
-    return readAnswer(request, response, text) as T;
-  }
-
-  #init(request: ApiRequest, signal: AbortSignal, idempotencyKey: string | undefined): RequestInit {
-    const { method, body } = request;
-    const headers = {
-      ...this.#headers,
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
-      ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
-    };
-    const init: RequestInit = { method, headers, redirect: "manual", signal };
-    return body === undefined ? init : { ...init, body: JSON.stringify(body) };
   }
 }
 
@@ -182,9 +225,13 @@ function readAnswer(request: ApiRequest, response: Response, text: string): unkn
     throw apiErrorOf(response.status, body, response.headers.get("x-request-id"));
   }
   if (typeof body !== "object" || body === null) {
-    throw new KeysteadConnectionError("unexpected_answer", "The server's answer is not one of Keystead's");
+    throw notOurs();
   }
   return body;
+}
+
+function notOurs(): KeysteadConnectionError {
+  return new KeysteadConnectionError("unexpected_answer", "The server's answer is not one of Keystead's");
 }
 
 function parseJson(text: string): unknown {

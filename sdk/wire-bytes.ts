@@ -17,6 +17,11 @@ export function toBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }
 
+/** Base64 as it is, or the base64 of bytes. */
+export function base64Of(value: string | Uint8Array): string {
+  return typeof value === "string" ? value : toBase64(value);
+}
+
 /** The bytes of an answer's base64 member. Throws KeysteadConnectionError for what is no base64. */
 export function fromBase64(text: unknown): Uint8Array {
   const bytes = typeof text === "string" ? Buffer.from(text, "base64") : undefined;

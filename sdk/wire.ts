@@ -2,8 +2,56 @@
  * What the native API says, as types, in the spelling of the wire: the API's reference is the client's reference too.
  * Bytes are the exception: the client takes and gives them as bytes, and base64 stays inside it.
  */
-export const keyTypes = ["aes-256", "xaes-256", "rsa-2048", "ecdsa-p256"] as const;
+export const keyTypes = [
+  "aes-256",
+  "xaes-256",
+  "chacha20-poly1305",
+  "rsa-2048",
+  "rsa-3072",
+  "rsa-4096",
+  "ecdsa-p256",
+  "ecdsa-p384",
+  "ecdsa-p521",
+  "ed25519",
+  "hmac-256",
+  "hmac-384",
+  "hmac-512",
+  "ml-dsa-44",
+  "ml-dsa-65",
+  "ml-dsa-87",
+  "ml-kem-768",
+  "ml-kem-1024",
+  "aes-256-kwp",
+] as const;
 export type KeyType = (typeof keyTypes)[number];
+
+/** What a key is made for, for good. RSA keys have a choice; all others have one purpose. */
+export const keyPurposes = ["encrypt", "sign", "mac", "encapsulate", "wrap"] as const;
+export type KeyPurpose = (typeof keyPurposes)[number];
+
+export const keyStates = ["enabled", "disabled", "revoked", "pending_deletion", "destroyed"] as const;
+export type KeyState = (typeof keyStates)[number];
+
+export const keyVersionStates = ["enabled", "disabled"] as const;
+export type KeyVersionState = (typeof keyVersionStates)[number];
+
+export const projectStates = ["enabled", "pending_deletion"] as const;
+export type ProjectState = (typeof projectStates)[number];
+
+export const keyFormats = ["raw", "pkcs8", "spki", "jwk"] as const;
+export type KeyFormat = (typeof keyFormats)[number];
+
+/** RSA signatures: RSASSA-PKCS1-v1_5 or RSASSA-PSS. */
+export const signatureSchemes = ["pkcs1v15", "pss"] as const;
+export type SignatureScheme = (typeof signatureSchemes)[number];
+
+/** ECDSA signatures: ASN.1 DER, or r ‖ s. */
+export const signatureEncodings = ["der", "raw"] as const;
+export type SignatureEncoding = (typeof signatureEncodings)[number];
+
+/** The lengths of data keys, in bytes. */
+export const dataKeyLengths = [16, 32, 64] as const;
+export type DataKeyLength = (typeof dataKeyLengths)[number];
 
 export const roleNames = [
   "admin",
@@ -24,25 +72,45 @@ export interface Key {
   readonly id: string;
   readonly name: string;
   readonly type: KeyType;
-  readonly state: "enabled" | "revoked";
+  readonly purpose: KeyPurpose;
+  readonly state: KeyState;
   readonly exportable: boolean;
   /** Only the public part is there: it verifies and does not sign. */
   readonly public_only: boolean;
+  readonly description?: string;
+  readonly labels: Readonly<Record<string, string>>;
   readonly created_at: string;
   readonly latest_version: number;
+  /** Nothing new is made with a version below. */
+  readonly min_encryption_version: number;
+  /** Nothing is opened or verified with a version below. */
+  readonly min_decryption_version: number;
   readonly versions: readonly KeyVersion[];
+  readonly rotation_period_days?: number;
+  readonly next_rotation_at?: string;
   readonly revoked_at?: string;
+  /** When it is destroyed, where that is asked for. */
+  readonly deletion_at?: string;
+  readonly destroyed_at?: string;
 }
 
 export interface KeyVersion {
   readonly version: number;
   readonly created_at: string;
+  readonly state: KeyVersionState;
 }
 
 export interface KeyRevoked {
   readonly status: "revoked";
   readonly name: string;
   readonly revoked_at: string;
+}
+
+export interface PublicKey {
+  readonly version: number;
+  /** SubjectPublicKeyInfo as PEM. */
+  readonly public_key_pem: string;
+  readonly jwk: Readonly<Record<string, string>>;
 }
 
 export interface Encrypted {
@@ -53,9 +121,18 @@ export interface Encrypted {
   readonly data_b64: string;
 }
 
+/** Where the parts of the ciphertext are not given on their own. */
+export type Ciphered = Pick<Encrypted, "ciphertext" | "version">;
+
 export interface Decrypted {
   readonly plaintext: Uint8Array;
   readonly version: number;
+}
+
+/** A data key, for whoever encrypts by itself. */
+export interface DataKey extends Ciphered {
+  /** The key itself; `ciphertext` is what to keep of it. */
+  readonly plaintext: Uint8Array;
 }
 
 export interface Signature {
@@ -63,15 +140,44 @@ export interface Signature {
   readonly version: number;
 }
 
+/** The answer to a question after a signature or a MAC. */
 export interface Verified {
   readonly valid: boolean;
-  /** The version that made the signature, where it is valid. */
+  /** The version that made it, where it is valid. */
   readonly version?: number;
 }
 
+export interface Mac {
+  readonly mac: Uint8Array;
+  readonly version: number;
+}
+
+export interface Encapsulated {
+  readonly sharedSecret: Uint8Array;
+  /** Base64, for whoever may decapsulate. */
+  readonly ciphertext: string;
+  readonly version: number;
+}
+
+export interface Decapsulated {
+  readonly sharedSecret: Uint8Array;
+  readonly version: number;
+}
+
+/** A key that left the service as bytes. */
 export interface ExportedKey {
-  /** The raw key. Whoever has it has everything that it ever encrypted. */
+  /** The key. Whoever has it has everything that it ever encrypted, unless it is wrapped. */
   readonly keyMaterial: Uint8Array;
+  readonly isWrapped: boolean;
+  readonly format: Exclude<KeyFormat, "jwk">;
+  readonly algorithm: string;
+  readonly version: number;
+}
+
+/** A key that left the service as a JSON Web Key. */
+export interface ExportedJwk {
+  readonly jwk: Readonly<Record<string, unknown>>;
+  readonly format: "jwk";
   readonly algorithm: string;
   readonly version: number;
 }
@@ -97,7 +203,10 @@ export interface SecretListed {
 export interface Project {
   readonly id: string;
   readonly name: string;
+  readonly state: ProjectState;
   readonly created_at: string;
+  /** When it is destroyed with all that it holds, where that is asked for. */
+  readonly deletion_at?: string;
 }
 
 export interface RoleBinding {

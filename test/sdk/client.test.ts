@@ -17,7 +17,8 @@ describe("the client against the service", () => {
     for (const { operation } of nativeRoutes) {
       const [noun = "", verb = ""] = operation.id.split(".");
       const owner = noun === "caller" ? made : (made as unknown as Record<string, unknown>)[noun];
-      assert.equal(typeof (owner as Record<string, unknown>)[verb], "function", operation.id);
+      const method = verb.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+      assert.equal(typeof (owner as Record<string, unknown>)[method], "function", operation.id);
     }
   });
 

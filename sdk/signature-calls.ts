@@ -1,0 +1,109 @@
+/** Signatures, MACs and key encapsulation: a part of `client.key`. */
+import { CipherCalls } from "./cipher-calls.ts";
+import type { VersionOptions } from "./key-calls.ts";
+import type { CallOptions } from "./transport.ts";
+import { base64Of, bytesField, fromBase64, toBase64 } from "./wire-bytes.ts";
+import type {
+  Decapsulated,
+  Encapsulated,
+  Mac,
+  Signature,
+  SignatureEncoding,
+  SignatureScheme,
+  Verified,
+} from "./wire.ts";
+
+/** What is signed: a message, or its digest by the hash of the key's type. */
+export type Signed = { readonly message: string | Uint8Array } | { readonly digest: Uint8Array };
+
+/** The form of a signature, where the key's type has a choice. */
+export interface SignatureForm {
+  /** RSA: `pkcs1v15` unless set. */
+  readonly scheme?: SignatureScheme | undefined;
+  /** ECDSA: `der` unless set. */
+  readonly encoding?: SignatureEncoding | undefined;
+}
+
+export interface SignatureOptions extends VersionOptions, SignatureForm {}
+
+export class SignatureCalls extends CipherCalls {
+  /** Signs with the key's latest version, or the one that is asked for. */
+  async sign(
+    name: string,
+    signed: Signed,
+    { scheme, encoding, version, ...call }: SignatureOptions = {},
+  ): Promise<Signature> {
+    const body = { ...signedFields(signed), scheme, encoding, version };
+    const answer = await this.post<{ signature_b64: string; version: number }>(name, "sign", body, call);
+    return { signature: fromBase64(answer.signature_b64), version: answer.version };
+  }
+
+  /** Whether any version of the key (or the one that `version` names) made the signature. */
+  verify(
+    name: string,
+    signed: Signed,
+    signature: Uint8Array,
+    { scheme, encoding, version, ...call }: SignatureOptions = {},
+  ): Promise<Verified> {
+    const body = {
+      ...signedFields(signed),
+      scheme,
+      encoding,
+      signature_b64: toBase64(signature),
+      version,
+    };
+    return this.post(name, "verify", body, call);
+  }
+
+  /** Makes a message authentication code. */
+  async mac(
+    name: string,
+    message: string | Uint8Array,
+    { version, ...call }: VersionOptions = {},
+  ): Promise<Mac> {
+    const body = { ...bytesField("message", message), version };
+    const answer = await this.post<{ mac_b64: string; version: number }>(name, "mac", body, call);
+    return { mac: fromBase64(answer.mac_b64), version: answer.version };
+  }
+
+  /** Whether any version of the key (or the one that `version` names) made the code. */
+  verifyMac(
+    name: string,
+    message: string | Uint8Array,
+    mac: Uint8Array,
+    { version, ...call }: VersionOptions = {},
+  ): Promise<Verified> {
+    const body = { ...bytesField("message", message), mac_b64: toBase64(mac), version };
+    return this.post(name, "verify-mac", body, call);
+  }
+
+  /** Makes a shared secret, and the ciphertext that gives it to whoever may decapsulate. */
+  async encapsulate(name: string, { version, ...call }: VersionOptions = {}): Promise<Encapsulated> {
+    const { shared_secret_b64, ...answer } = await this.post<{
+      shared_secret_b64: string;
+      ciphertext: string;
+      version: number;
+    }>(name, "encapsulate", { version }, call);
+    return { ...answer, sharedSecret: fromBase64(shared_secret_b64) };
+  }
+
+  /** The shared secret of an encapsulation: base64, as `encapsulate` gave it, or its bytes. */
+  async decapsulate(
+    name: string,
+    ciphertext: string | Uint8Array,
+    call: CallOptions = {},
+  ): Promise<Decapsulated> {
+    const answer = await this.post<{ shared_secret_b64: string; version: number }>(
+      name,
+      "decapsulate",
+      { ciphertext: base64Of(ciphertext) },
+      call,
+    );
+    return { sharedSecret: fromBase64(answer.shared_secret_b64), version: answer.version };
+  }
+}
+
+/** What is signed, as the members of a request. */
+export function signedFields(signed: Signed): Record<string, string> {
+  return "digest" in signed ? { digest_b64: toBase64(signed.digest) } : bytesField("message", signed.message);
+}

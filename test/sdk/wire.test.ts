@@ -1,0 +1,87 @@
+/** The wire's types are written by hand in the client: here they are held to the service's own description. */
+import assert from "node:assert/strict";
+import { before, describe, test } from "node:test";
+import type { z } from "zod";
+import * as wire from "../../sdk/wire.ts";
+import type { keyAnswer } from "../../src/http/native/shown-key.ts";
+import { serviceFor, startDev } from "../harness.ts";
+
+/** Fails to compile where the two are not each other. */
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+type Shown = z.output<typeof keyAnswer>;
+const sameMembers: Same<keyof wire.Key, keyof Shown> = true;
+const sameTypes: [
+  Same<wire.Key["type"], Shown["type"]>,
+  Same<wire.Key["state"], Shown["state"]>,
+  Same<wire.Key["purpose"], Shown["purpose"]>,
+  Same<wire.KeyVersion["state"], Shown["versions"][number]["state"]>,
+] = [true, true, true, true];
+
+interface Schema {
+  readonly enum?: readonly string[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly Schema[];
+  readonly items?: Schema;
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
+
+interface Operation {
+  readonly parameters?: readonly { readonly name: string; readonly schema: Schema }[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
+  readonly responses: Readonly<
+    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: Schema }>> }>
+  >;
+}
+
+describe("the client's lists of names", () => {
+  const service = serviceFor(() => startDev());
+  let paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  before(async () => {
+    const { json } = await service().request("GET", "/openapi.json");
+    paths = (json as { paths: typeof paths }).paths;
+  });
+
+  const operation = (method: string, path: string): Operation => {
+    const found = paths[path]?.[method];
+    assert.ok(found, path);
+    return found;
+  };
+  const field = (method: string, path: string, name: string): Schema | undefined =>
+    operation(method, path).requestBody?.content["application/json"]?.schema.properties?.[name];
+  const query = (path: string, name: string): Schema | undefined =>
+    operation("get", path).parameters?.find((parameter) => parameter.name === name)?.schema;
+  const answer = (path: string): Schema | undefined =>
+    operation("get", path).responses["200"]?.content?.["application/json"]?.schema;
+
+  test("are those of the API's description: types, purposes, states, formats, schemes, roles, kinds", () => {
+    const key = answer("/v1/keys/{name}")?.properties;
+    const project = answer("/v1/projects")?.properties?.["projects"]?.items?.properties;
+    const lists: [string, readonly string[], Schema | undefined][] = [
+      ["types to make", wire.keyTypes, field("post", "/v1/keys", "type")],
+      ["types to import", wire.keyTypes, field("post", "/v1/keys/{name}/import", "type")],
+      ["types to list", wire.keyTypes, query("/v1/keys", "type")],
+      ["types shown", wire.keyTypes, key?.["type"]],
+      ["purposes", wire.keyPurposes, field("post", "/v1/keys", "purpose")],
+      ["purposes shown", wire.keyPurposes, key?.["purpose"]],
+      ["states to list", wire.keyStates, query("/v1/keys", "state")],
+      ["states shown", wire.keyStates, key?.["state"]],
+      ["version states", wire.keyVersionStates, key?.["versions"]?.items?.properties?.["state"]],
+      ["project states", wire.projectStates, project?.["state"]],
+      ["formats to import", wire.keyFormats, field("post", "/v1/keys/{name}/import", "format")],
+      ["formats to export", wire.keyFormats, field("post", "/v1/keys/{name}/export", "format")],
+      ["schemes", wire.signatureSchemes, field("post", "/v1/keys/{name}/sign", "scheme")],
+      ["encodings", wire.signatureEncodings, field("post", "/v1/keys/{name}/sign", "encoding")],
+      ["roles", wire.roleNames, field("post", "/v1/accounts/{name}/bindings", "role")],
+      ["account kinds", wire.accountKinds, field("post", "/v1/accounts", "kind")],
+    ];
+    for (const [what, ours, theirs] of lists) assert.deepEqual(theirs?.enum, [...ours], what);
+    const lengths = field("post", "/v1/keys/{name}/data-key", "bytes");
+    const allowed = lengths?.anyOf?.map((one) => one.const);
+    assert.deepEqual(allowed, [...wire.dataKeyLengths]);
+  });
+
+  test("and a key has the members that the service shows, of the same types", () => {
+    assert.equal(sameMembers, true);
+    assert.ok(sameTypes.every(Boolean));
+  });
+});
