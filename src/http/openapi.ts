@@ -11,10 +11,14 @@ type Json = Record<string, unknown>;
 /** Makes the document. */
 export function openapiDocument(routes: readonly AnyNativeRoute[], version: string): Json {
   const paths: Record<string, Json> = {};
+  const places = new Map<string, number>();
   for (const route of routes) {
-    for (const [i, path] of [route.path, ...(route.alsoAt ?? [])].entries()) {
+    for (const path of [route.path, ...(route.alsoAt ?? [])]) {
+      const { id } = route.operation;
+      const before = places.get(id) ?? 0;
+      places.set(id, before + 1);
       const item = (paths[path] ??= {});
-      item[route.method.toLowerCase()] = describe(route, i);
+      item[route.method.toLowerCase()] = describe(route, before);
     }
   }
   return {
@@ -44,15 +48,21 @@ function describe(route: AnyNativeRoute, alias: number): Json {
     ...parametersOf(route.params, "path"),
     ...parametersOf(route.query, "query"),
     ...(operation.inProject ? [projectParameter] : []),
+    ...(operation.replay === undefined ? [] : [idempotencyKeyParameter]),
     requestIdParameter,
   ];
-  const answer =
-    route.response === undefined
-      ? { description: "Done" }
+  const answer = {
+    description: "Done",
+    ...(operation.replay === undefined ? {} : { headers: replayedHeader }),
+    ...(route.response === undefined
+      ? {}
       : {
-          description: "Done",
-          content: { "application/json": { schema: schemaOf(route.response, "output") } },
-        };
+          content: {
+            "application/json": { schema: schemaOf(route.response, "output") },
+            ...binaryContent(route.binary?.answer),
+          },
+        }),
+  };
   return {
     operationId: alias === 0 ? operation.id : `${operation.id}.${alias + 1}`,
     tags: [group],
@@ -64,7 +74,10 @@ function describe(route: AnyNativeRoute, alias: number): Json {
       : {
           requestBody: {
             required: !z.safeParse(route.body, {}).success,
-            content: { "application/json": { schema: schemaOf(route.body, "input") } },
+            content: {
+              "application/json": { schema: schemaOf(route.body, "input") },
+              ...binaryContent(route.binary?.request),
+            },
           },
         }),
     responses: {
@@ -75,6 +88,11 @@ function describe(route: AnyNativeRoute, alias: number): Json {
       },
     },
   };
+}
+
+function binaryContent(description: string | undefined): Json {
+  if (description === undefined) return {};
+  return { "application/octet-stream": { schema: { description: `Frames of ${description}` } } };
 }
 
 function parametersOf(schema: z.ZodType | undefined, where: "path" | "query"): Json[] {
@@ -111,6 +129,21 @@ const requestIdParameter = {
   required: false,
   description: "An id that the answer and the audit entry repeat.",
   schema: { type: "string", pattern: "^[A-Za-z0-9._-]{1,64}$" },
+};
+
+const idempotencyKeyParameter = {
+  name: "Idempotency-Key",
+  in: "header",
+  required: false,
+  description: "Text of the client's choice: what comes twice under it within 24 hours is done once.",
+  schema: { type: "string", minLength: 1, maxLength: 255 },
+};
+
+const replayedHeader = {
+  "Idempotency-Replayed": {
+    description: "There where the request was done before under the same idempotency key.",
+    schema: { type: "string", const: "true" },
+  },
 };
 
 const problemSchema = {

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { errorRegistry } from "../../src/errors.ts";
 import { nativeRoutes } from "../../src/http/native/native-api.ts";
+import type { AnyNativeRoute } from "../../src/http/native/native-route.ts";
 import { serviceFor, startDev, type Answer, type RequestOptions } from "../harness.ts";
 
 const CANARY = "canary-5c1b0e";
@@ -34,7 +35,7 @@ const samples: Record<string, Sample> = {
     path: "/v1/keys/fresh/import",
     body: { type: "aes-256", format: "raw", material_b64: digest },
     required: ["type", "format"],
-    base64: { material_b64: { bytesMax: 16 * KIB, body: { type: "aes-256", format: "raw" } } },
+    base64: { material_b64: { bytesMax: 32 * KIB, body: { type: "aes-256", format: "raw" } } },
   },
   "key.list": { path: "/v1/keys" },
   "key.get": { path: "/v1/keys/absent", notFound: "key_not_found" },
@@ -62,7 +63,7 @@ const samples: Record<string, Sample> = {
   "key.sign": {
     path: "/v1/keys/absent/sign",
     body: { digest_b64: digest },
-    base64: { digest_b64: { bytesMax: 32, body: {} }, message_b64: { bytesMax: 512 * KIB, body: {} } },
+    base64: { digest_b64: { bytesMax: 64, body: {} }, message_b64: { bytesMax: 512 * KIB, body: {} } },
     notFound: "key_not_found",
   },
   "key.verify": {
@@ -70,12 +71,64 @@ const samples: Record<string, Sample> = {
     body: { digest_b64: digest, signature_b64: some },
     required: ["signature_b64"],
     base64: {
-      digest_b64: { bytesMax: 32, body: { signature_b64: some } },
+      digest_b64: { bytesMax: 64, body: { signature_b64: some } },
       signature_b64: { bytesMax: 8 * KIB, body: { digest_b64: digest } },
     },
     notFound: "key_not_found",
   },
-  "key.export": { path: "/v1/export/absent", notFound: "key_not_found" },
+  "key.export GET": { path: "/v1/export/absent", notFound: "key_not_found" },
+  "key.export": { path: "/v1/keys/absent/export", body: {}, notFound: "key_not_found" },
+  "key.public": { path: "/v1/keys/absent/public-key", notFound: "key_not_found" },
+  "key.update": { path: "/v1/keys/absent", body: { min_decryption_version: 1 }, notFound: "key_not_found" },
+  "key.enable": { path: "/v1/keys/absent/enable", body: {}, notFound: "key_not_found" },
+  "key.disable": { path: "/v1/keys/absent/disable", body: { version: 1 }, notFound: "key_not_found" },
+  "key.schedule_deletion": {
+    path: "/v1/keys/absent/schedule-deletion",
+    body: { days: 7 },
+    notFound: "key_not_found",
+  },
+  "key.cancel_deletion": { path: "/v1/keys/absent/cancel-deletion", body: {}, notFound: "key_not_found" },
+  "key.reencrypt": {
+    path: "/v1/keys/absent/reencrypt",
+    body: { ciphertext: some },
+    required: ["ciphertext"],
+    base64: { ciphertext: { bytesMax: 512 * KIB + 64, body: {} } },
+    notFound: "key_not_found",
+  },
+  "key.generate_data_key": {
+    path: "/v1/keys/absent/data-key",
+    body: { bytes: 32 },
+    notFound: "key_not_found",
+  },
+  "key.mac": {
+    path: "/v1/keys/absent/mac",
+    body: { message: "x" },
+    base64: { message_b64: { bytesMax: 512 * KIB, body: {} } },
+    notFound: "key_not_found",
+  },
+  "key.verify_mac": {
+    path: "/v1/keys/absent/verify-mac",
+    body: { message: "x", mac_b64: some },
+    required: ["mac_b64"],
+    base64: { mac_b64: { bytesMax: 64, body: { message: "x" } } },
+    notFound: "key_not_found",
+  },
+  "key.encapsulate": { path: "/v1/keys/absent/encapsulate", body: {}, notFound: "key_not_found" },
+  "key.decapsulate": {
+    path: "/v1/keys/absent/decapsulate",
+    body: { ciphertext: some },
+    required: ["ciphertext"],
+    base64: { ciphertext: { bytesMax: 4 * KIB, body: {} } },
+    notFound: "key_not_found",
+  },
+  "key.encrypt_batch": batch("encrypt", { plaintext: "x" }),
+  "key.decrypt_batch": batch("decrypt", { ciphertext: some }),
+  "key.reencrypt_batch": batch("reencrypt", { ciphertext: some }),
+  "key.sign_batch": batch("sign", { message: "x" }),
+  "key.verify_batch": batch("verify", { message: "x", signature_b64: some }),
+  "key.mac_batch": batch("mac", { message: "x" }),
+  "key.verify_mac_batch": batch("verify-mac", { message: "x", mac_b64: some }),
+  "random.generate": { path: "/v1/random", body: { bytes: 32 } },
   "secret.put": {
     path: "/v1/secrets",
     body: { name: "fresh", value: "x" },
@@ -87,6 +140,16 @@ const samples: Record<string, Sample> = {
   "secret.delete": { path: "/v1/secrets/absent", notFound: "secret_not_found" },
   "project.create": { path: "/v1/projects", body: { name: "fresh" }, required: ["name"] },
   "project.list": { path: "/v1/projects" },
+  "project.schedule_deletion": {
+    path: "/v1/projects/absent/schedule-deletion",
+    body: { days: 7 },
+    notFound: "project_not_found",
+  },
+  "project.cancel_deletion": {
+    path: "/v1/projects/absent/cancel-deletion",
+    body: {},
+    notFound: "project_not_found",
+  },
   "account.create": {
     path: "/v1/accounts",
     body: { name: "fresh", kind: "service" },
@@ -116,8 +179,18 @@ const samples: Record<string, Sample> = {
   "caller.whoami": { path: "/v1/whoami" },
 };
 
-const bodyBytesMax = (id: string): number =>
-  nativeRoutes.find((route) => route.operation.id === id)?.bodyBytesMax ?? 64 * KIB;
+/** The sample of a route: by its operation, and by its method where the operation has two. */
+const sampleName = ({ operation, method }: AnyNativeRoute): string =>
+  `${operation.id} ${method}` in samples ? `${operation.id} ${method}` : operation.id;
+
+function batch(use: string, item: Record<string, unknown>): Sample {
+  return {
+    path: `/v1/keys/absent/${use}/batch`,
+    body: { items: [item] },
+    required: ["items"],
+    notFound: "key_not_found",
+  };
+}
 
 describe("bad input on every route of the native API", () => {
   const service = serviceFor(() => startDev());
@@ -127,14 +200,11 @@ describe("bad input on every route of the native API", () => {
   });
 
   test("has a sample for each route", () => {
-    assert.deepEqual(
-      Object.keys(samples).sort(),
-      [...new Set(nativeRoutes.map((route) => route.operation.id))].sort(),
-    );
+    assert.deepEqual(Object.keys(samples).sort(), nativeRoutes.map(sampleName).sort());
   });
 
   for (const route of nativeRoutes) {
-    const { id } = route.operation;
+    const id = sampleName(route);
     const sample = samples[id];
     if (sample === undefined) continue;
     const { path, body, required = [], base64 = {}, notFound } = sample;
@@ -144,7 +214,7 @@ describe("bad input on every route of the native API", () => {
         at,
         route.method === "GET" || route.method === "DELETE" ? undefined : sent,
         {
-          ...(id === "key.export" ? { token: exporter } : {}),
+          ...(route.operation.id === "key.export" ? { token: exporter } : {}),
           ...options,
         },
       );
@@ -191,7 +261,7 @@ describe("bad input on every route of the native API", () => {
         assertProblem(await send({ ...body, [CANARY]: [[[[[[CANARY]]]]]] }), "unknown_field");
       });
       test("refuses a body over its size, before it is parsed", async () => {
-        const raw = JSON.stringify({ ...body, [CANARY]: "x".repeat(bodyBytesMax(id)) });
+        const raw = JSON.stringify({ ...body, [CANARY]: "x".repeat(route.bodyBytesMax ?? 64 * KIB) });
         assertProblem(await send(undefined, { raw }), "payload_too_large");
       });
       test("refuses a body that is not application/json", async () => {
@@ -247,7 +317,7 @@ describe("bad input on every route of the native API", () => {
 
   test("answers a wrong method with 405 and the methods that the path takes", async () => {
     for (const route of nativeRoutes) {
-      const answer = await service().request("PATCH", samples[route.operation.id]?.path ?? "");
+      const answer = await service().request("PUT", samples[sampleName(route)]?.path ?? "");
       assertProblem(answer, "method_not_allowed");
       assert.ok(answer.headers.get("allow")?.includes(route.method));
     }

@@ -14,14 +14,16 @@ import { roleNames, roles, scopes, type RoleName, type Scope } from "../../src/p
 /** Role → scopes, written out by hand: a change of a role has to be made in both places. */
 const expectedScopes: Record<RoleName, string> = {
   admin:
-    "create_key import_key read_key list_keys rotate_key revoke_key encrypt decrypt sign verify " +
+    "create_key import_key read_key list_keys update_key rotate_key disable_key revoke_key delete_key " +
+    "encrypt decrypt sign verify mac generate_data_key " +
     "put_secret read_secret list_secrets delete_secret read_projects manage_projects manage_accounts",
   operator:
-    "read_key list_keys encrypt decrypt sign verify put_secret read_secret list_secrets delete_secret read_projects",
+    "read_key list_keys encrypt decrypt sign verify mac generate_data_key " +
+    "put_secret read_secret list_secrets delete_secret read_projects",
   reader: "read_key list_keys list_secrets read_projects",
-  encrypter: "encrypt verify read_key",
+  encrypter: "encrypt generate_data_key verify read_key",
   decrypter: "decrypt read_key",
-  signer: "sign verify read_key",
+  signer: "sign mac verify read_key",
   exporter: "create_key read_key export_key",
 };
 
@@ -121,7 +123,7 @@ describe("the native operations", () => {
 
   test("that ask for no scope are these and no others", () => {
     const open = [...operations.values()].filter((operation) => operation.scope === undefined);
-    assert.deepEqual(open.map(({ id }) => id).sort(), ["caller.whoami", "project.list"]);
+    assert.deepEqual(open.map(({ id }) => id).sort(), ["caller.whoami", "project.list", "random.generate"]);
   });
 
   for (const { id, scope: asked, inProject } of operations.values()) {

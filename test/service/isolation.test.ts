@@ -14,6 +14,18 @@ const bodies: Record<string, unknown> = {
   "key.decrypt": { ciphertext: some },
   "key.sign": { message: "x" },
   "key.verify": { message: "x", signature_b64: some },
+  "key.update": { description: "theirs" },
+  "key.reencrypt": { ciphertext: some },
+  "key.mac": { message: "x" },
+  "key.verify_mac": { message: "x", mac_b64: some },
+  "key.decapsulate": { ciphertext: some },
+  "key.encrypt_batch": { items: [{ plaintext: "x" }] },
+  "key.decrypt_batch": { items: [{ ciphertext: some }] },
+  "key.reencrypt_batch": { items: [{ ciphertext: some }] },
+  "key.sign_batch": { items: [{ message: "x" }] },
+  "key.verify_batch": { items: [{ message: "x", signature_b64: some }] },
+  "key.mac_batch": { items: [{ message: "x" }] },
+  "key.verify_mac_batch": { items: [{ message: "x", mac_b64: some }] },
   "secret.put": { name: "theirs", value: "x" },
 };
 

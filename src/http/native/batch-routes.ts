@@ -17,8 +17,7 @@ import {
   type BatchResult,
 } from "../../service/batch-operations.ts";
 import type { ProjectOperation } from "../../service/operation.ts";
-import { BODY_BYTES_MAX } from "../wire.ts";
-import { BinaryBatch } from "./binary-batch.ts";
+import { binaryBatch, type BinaryBatch } from "./binary-batch.ts";
 import {
   AAD_BYTES_MAX,
   base64Bytes,
@@ -32,8 +31,8 @@ import {
   textOrBase64,
   versionNumber,
 } from "./fields.ts";
-import { JsonBatch, parseBatchBody, type BatchBody, type ItemFields } from "./json-batch.ts";
-import { nativeRoute, type AnyNativeRoute, type BinaryForm } from "./native-route.ts";
+import { jsonBatch, parseBatchBody, type BatchBody, type ItemFields, type JsonBatch } from "./json-batch.ts";
+import { nativeRoute, parseWith, type AnyNativeRoute, type BinaryForm } from "./native-route.ts";
 import {
   MAC_BYTES_MAX,
   optionFields,
@@ -52,10 +51,12 @@ interface BatchRow<I, O> {
   /** An item's schema, for the API's description; `read` holds items to it. */
   readonly item: z.ZodObject;
   readonly result: z.ZodObject;
-  read(fields: ItemFields): I;
-  render(result: O): string;
+  readonly read: (fields: ItemFields) => I;
+  readonly render: (result: O) => string;
   readonly binary?: BinaryForm<Params, BatchInput<I, O>, BatchResult>;
 }
+
+const BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024;
 
 const itemError = z.strictObject({ error: z.strictObject({ code: z.string(), title: z.string() }) });
 const aad = textOrBase64("aad");
@@ -79,7 +80,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
       request: "contexts and plaintexts",
       answer: "ciphertexts",
       input: ({ params, bytes }) =>
-        new BinaryBatch<Plaintext, Encrypted>(params.name, bytes, {
+        binaryBatch<Plaintext, Encrypted>(params.name, bytes, {
           dataBytesMax: PAYLOAD_BYTES_MAX,
           read: ({ aad: context, data }) => ({ plaintext: data, aad: context }),
           result: ({ ciphertext }) => ciphertext,
@@ -100,7 +101,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
       request: "contexts and ciphertexts",
       answer: "plaintexts",
       input: ({ params, bytes }) =>
-        new BinaryBatch<Ciphertext, Decrypted>(params.name, bytes, {
+        binaryBatch<Ciphertext, Decrypted>(params.name, bytes, {
           dataBytesMax: CIPHERTEXT_BYTES_MAX,
           read: ({ aad: context, data }) => ({ ciphertext: data, aad: context }),
           result: ({ plaintext }) => plaintext,
@@ -166,12 +167,12 @@ function batchRoute<I, O>(row: BatchRow<I, O>): AnyNativeRoute {
     summary: row.summary,
     status: 200,
     params: namedParams,
-    body: z.strictObject({ items: itemsOf(row.item) }),
-    parseBody: (value) => parseBatchBody(value),
-    bodyBytesMax: BODY_BYTES_MAX,
+    body: z.strictObject({ items: itemsOf(row.item) }) as unknown as z.ZodType<BatchBody>,
+    parseBody: (value) => parseBatchBody(value, fields),
+    bodyBytesMax: BATCH_BODY_BYTES_MAX,
     response: answerOf(row.result),
     input: ({ params, body }) =>
-      new JsonBatch<I, O>(params.name, body.items, { fields, read: row.read, render: row.render }),
+      jsonBatch<I, O>(params.name, body.items, { read: row.read, render: row.render }),
     output: (result, input) => JSON.parse((input as JsonBatch<I, O>).answer(result)) as unknown,
     outputText: (result, input) => (input as JsonBatch<I, O>).answer(result),
     ...(row.binary === undefined ? {} : { binary: row.binary }),
@@ -192,18 +193,13 @@ function reencryptRoute(): AnyNativeRoute {
     params: namedParams,
     body: z.strictObject({ items: itemsOf(item), ...target.shape }),
     parseBody(value) {
-      const body = parseBatchBody(value, ["to_key", "to_version"]);
-      const { items, ...rest } = body;
-      const given = target.safeParse(rest);
-      if (!given.success)
-        throw new KeysteadError("invalid_body", { field: "to_key", detail: "a key and a version" });
-      return { items: [...items] as z.output<typeof item>[], ...given.data };
+      const { items, ...rest } = parseBatchBody(value, fields, Object.keys(target.shape));
+      return { items: items as unknown as z.output<typeof item>[], ...parseWith(target, rest) };
     },
-    bodyBytesMax: BODY_BYTES_MAX,
+    bodyBytesMax: BATCH_BODY_BYTES_MAX,
     response: answerOf(z.strictObject({ ciphertext: base64Text, version: versionNumber })),
     input({ params, body }) {
-      const batch = new JsonBatch<Item, Encrypted>(params.name, body.items, {
-        fields,
+      const batch = jsonBatch<Item, Encrypted>(params.name, body.items, {
         read(one) {
           const context = aadOf(one);
           const next = bytesOf("to_aad", one["to_aad"], one["to_aad_b64"], AAD_BYTES_MAX) ?? context;
