@@ -10,23 +10,46 @@ import { gzipSync } from "node:zlib";
 const verdict = ["tcId", "comment", "flags", "result"];
 
 const families = [
+  aead("aes-gcm", "aes_gcm_test"),
+  aead("chacha20-poly1305", "chacha20_poly1305_test"),
+  signatures("ecdsa-p256", "ecdsa_secp256r1_sha256_test"),
+  signatures("ecdsa-p256-raw", "ecdsa_secp256r1_sha256_p1363_test"),
+  signatures("ecdsa-p384", "ecdsa_secp384r1_sha384_test"),
+  signatures("ecdsa-p521", "ecdsa_secp521r1_sha512_test"),
+  signatures("ed25519", "ed25519_test"),
+  ...[44, 65, 87].map((size) => ({
+    ...signatures(`ml-dsa-${size}`, `mldsa_${size}_verify_test`),
+    // The context, where a case has one.
+    optional: ["ctx"],
+  })),
+  ...[2048, 3072, 4096].flatMap((bits) => [
+    signatures(`rsa-${bits}`, `rsa_signature_${bits}_sha256_test`),
+    signatures(`rsa-pss-${bits}`, `rsa_pss_${bits}_sha256_mgf1_32_test`),
+    {
+      family: `rsa-oaep-${bits}`,
+      file: `wycheproof/rsa_oaep_${bits}_sha256_mgf1sha256_test.json`,
+      group: ["privateKeyPkcs8"],
+      case: ["msg", "ct", "label", ...verdict],
+    },
+  ]),
+  ...[256, 384, 512].map((bits) => ({
+    family: `hmac-${bits}`,
+    file: `wycheproof/hmac_sha${bits}_test.json`,
+    group: ["keySize", "tagSize"],
+    case: ["key", "msg", "tag", ...verdict],
+  })),
   {
-    family: "aes-gcm",
-    file: "wycheproof/aes_gcm_test.json",
-    group: ["keySize", "ivSize", "tagSize"],
-    case: ["key", "iv", "aad", "msg", "ct", "tag", ...verdict],
+    family: "ml-kem-768",
+    file: "wycheproof/mlkem_768_test.json",
+    group: ["parameterSet"],
+    case: ["seed", "c", "K", "tcId", "flags", "result"],
+    optional: ["ek", "comment"],
   },
   {
-    family: "ecdsa-p256",
-    file: "wycheproof/ecdsa_secp256r1_sha256_test.json",
-    group: ["publicKeyDer"],
-    case: ["msg", "sig", ...verdict],
-  },
-  {
-    family: "rsa-2048",
-    file: "wycheproof/rsa_signature_2048_sha256_test.json",
-    group: ["publicKeyDer"],
-    case: ["msg", "sig", ...verdict],
+    family: "aes-kwp",
+    file: "wycheproof/aes_kwp_test.json",
+    group: ["keySize"],
+    case: ["key", "msg", "ct", ...verdict],
   },
   // Small and of a form of its own: taken whole.
   { family: "xaes-256-gcm", file: "xaes-256-gcm.json" },
@@ -50,10 +73,28 @@ for (const row of families) {
   process.stdout.write(`${row.family}: ${bytes.length} bytes\n`);
 }
 
+function aead(family, file) {
+  return {
+    family,
+    file: `wycheproof/${file}.json`,
+    group: ["keySize", "ivSize", "tagSize"],
+    case: ["key", "iv", "aad", "msg", "ct", "tag", ...verdict],
+  };
+}
+
+function signatures(family, file) {
+  return {
+    family,
+    file: `wycheproof/${file}.json`,
+    group: ["publicKeyDer"],
+    case: ["msg", "sig", ...verdict],
+  };
+}
+
 function groupOf(row) {
   return (group) => ({
     ...pick(group, row.group),
-    cases: group.tests.map((test) => pick(test, row.case)),
+    cases: group.tests.map((test) => ({ ...pick(test, row.case), ...pickThere(test, row.optional ?? []) })),
   });
 }
 
@@ -63,6 +104,14 @@ function pick(object, fields) {
       if (object[field] === undefined) throw new Error(`the field ${field} is missing in the source`);
       return [field, object[field]];
     }),
+  );
+}
+
+/** As `pick`, for fields that some cases lack. */
+function pickThere(object, fields) {
+  return pick(
+    object,
+    fields.filter((field) => object[field] !== undefined),
   );
 }
 

@@ -9,6 +9,12 @@ export function readVectors<T>(family: string): T {
   return JSON.parse(gunzipSync(readFileSync(file)).toString("utf8")) as T;
 }
 
+/** The groups of a file of Project Wycheproof. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as above
+export function readGroups<G>(family: string): readonly G[] {
+  return readVectors<{ readonly groups: readonly G[] }>(family).groups;
+}
+
 /** Runs `work` for every item, at most `atOnce` at a time. */
 export async function forEachOf<T>(
   items: readonly T[],
