@@ -4,7 +4,12 @@
  */
 export class KeysteadInputError extends Error {
   readonly code:
-    "invalid_name" | "invalid_url" | "invalid_token" | "invalid_project" | "invalid_key_material";
+    | "invalid_name"
+    | "invalid_url"
+    | "invalid_token"
+    | "invalid_project"
+    | "invalid_key_material"
+    | "invalid_idempotency_key";
 
   constructor(code: KeysteadInputError["code"], message: string) {
     super(message);

@@ -14,6 +14,7 @@ const pathName = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,255}$/;
 const projectName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 /** What can stand in a header: the platform's own refusal would show the token. */
 const visibleAscii = /^[\x21-\x7e]+$/;
+const idempotencyKeyText = /^[\x21\x23-\x7e]{1,255}$/;
 const LATE = "late";
 
 export interface ClientOptions {
@@ -32,6 +33,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Instead of the client's own. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * On a call that changes something: what is sent twice under one key within 24 hours is done once. 1 to 255 visible ASCII
+   * characters without `"`, best made at random for each change. Other calls ignore it.
+   */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export interface ApiRequest {
@@ -76,9 +82,16 @@ export class Transport {
 
   /**
    * Sends one request and reads its answer; undefined where the service answers without a body.
-   * @throws KeysteadApiError, KeysteadConnectionError
+   * @throws KeysteadApiError, KeysteadConnectionError; KeysteadInputError for an idempotency key that cannot be sent
    */
-  async send<T>(request: ApiRequest, { signal, timeoutMs = this.#timeoutMs }: CallOptions): Promise<T> {
+  async send<T>(request: ApiRequest, call: CallOptions): Promise<T> {
+    const { signal, timeoutMs = this.#timeoutMs, idempotencyKey } = call;
+    if (idempotencyKey !== undefined && !idempotencyKeyText.test(idempotencyKey)) {
+      throw new KeysteadInputError(
+        "invalid_idempotency_key",
+        "An idempotency key is 1 to 255 visible ASCII characters without quotes",
+      );
+    }
     const abort = new AbortController();
     const forward = (): void => {
       abort.abort();
@@ -92,7 +105,7 @@ export class Transport {
     let response: Response;
     let text: string;
     try {
-      response = await fetch(this.#base + pathOf(request), this.#init(request, abort.signal));
+      response = await fetch(this.#base + pathOf(request), this.#init(request, abort.signal, idempotencyKey));
       text = await response.text();
     } catch (cause) {
       if (abort.signal.reason === LATE) {
@@ -110,11 +123,15 @@ export class Transport {
     return readAnswer(request, response, text) as T;
   }
 
-  #init(request: ApiRequest, signal: AbortSignal): RequestInit {
-    const init: RequestInit = { method: request.method, headers: this.#headers, redirect: "manual", signal };
-    if (request.body === undefined) return init;
-    const headers = { ...this.#headers, "content-type": "application/json" };
-    return { ...init, headers, body: JSON.stringify(request.body) };
+  #init(request: ApiRequest, signal: AbortSignal, idempotencyKey: string | undefined): RequestInit {
+    const { method, body } = request;
+    const headers = {
+      ...this.#headers,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
+    };
+    const init: RequestInit = { method, headers, redirect: "manual", signal };
+    return body === undefined ? init : { ...init, body: JSON.stringify(body) };
   }
 }
 

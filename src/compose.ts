@@ -7,20 +7,23 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
-import { openAuditor, serviceFacts, type Auditor } from "./audit/auditor.ts";
+import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
 import { createJobs, createServices } from "./compose-services.ts";
-import type { Address, Config } from "./config.ts";
+import type { Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
+import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
-import type { Listener, ListenOptions, WireRoute } from "./http/wire.ts";
+import type { Listener, WireRoute } from "./http/wire.ts";
 import { Authenticator } from "./identity/authenticate.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
 import { DEFAULT_PROJECT } from "./identity/projects.ts";
+import { assertListenable, openListeners, reloadTls } from "./listening.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
+import { Idempotency } from "./service/idempotency.ts";
 import type { Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
@@ -41,7 +44,7 @@ export interface ComposeOptions {
   /** For tests: a lower limit of nonces a key version, and an audit log that fails on demand. */
   readonly noncesMax?: number;
   readonly auditSink?: AuditSink;
-  /** Replaces the clock that rotation periods and deletion windows go by, for tests. */
+  /** Replaces the clock that rotation periods, deletion windows and idempotency keys go by, for tests. */
   readonly now?: () => number;
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken. */
@@ -62,6 +65,8 @@ export interface Keystead {
   reopenAuditLog(): void;
   /** Does at once what is due: rotations, destructions. */
   runJobs(): Promise<void>;
+  /** Reads certificate and key anew, for connections that come from now on. */
+  reloadTls(): void;
   /** Refuses what is new, lets what is under way finish (at most 10 s), then closes everything. */
   close(): Promise<void>;
 }
@@ -75,6 +80,8 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
       log.error("the disk failed; the service ends", { cause: error.message });
       process.exit(1);
     });
+  // Before anything is opened or made; a start that never listens needs no address.
+  if (options.initialising !== true) assertListenable(config);
   const seal = createStaticSeal(config.rootKey ?? randomSecret(32));
   const dataPath = config.dataPath === undefined ? undefined : takeDataPath(config.dataPath);
   let store: Store | undefined;
@@ -88,19 +95,15 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const fresh = wrapped.length === 0;
     const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
-    auditor = await openAudit(config, options, store, log, onFatal);
-    const services = createServices({
-      store,
-      barrier,
-      auditor,
-      now: options.now ?? Date.now,
-      noncesMax: options.noncesMax,
-    });
+    const now = options.now ?? Date.now;
+    auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
+    const services = createServices({ store, barrier, auditor, now, noncesMax: options.noncesMax });
+    const idempotency = new Idempotency({ store, barrier, now });
     if (fresh) await initialise(services, seal, firstKey);
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
     }
-    return await serve({ config, options, log, store, auditor, services, dataPath, fresh });
+    return await serve({ config, options, log, store, auditor, services, idempotency, dataPath, fresh });
   } catch (error) {
     await auditor?.close();
     await store?.close();
@@ -131,21 +134,19 @@ function refuseUnreachable(config: Config, options: ComposeOptions, empty: boole
 async function openAudit(
   config: Config,
   options: ComposeOptions,
-  store: Store,
+  parts: Pick<AuditorOptions, "store" | "barrier" | "onFatal">,
   log: Log,
-  onFatal: (error: Error) => void,
 ): Promise<Auditor> {
   const { auditLog: path, node, auditDurability: durability } = config;
   try {
     if (path !== undefined) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     return await openAuditor(
       {
-        store,
+        ...parts,
         node,
         bootId: randomId().slice(0, 18).replaceAll("-", ""),
         path,
         durability,
-        onFatal,
         onState: (available, cause) => {
           if (available) log.info("the audit log can be written again");
           else log.error("the audit log cannot be written; nothing is served", { cause: String(cause) });
@@ -155,6 +156,9 @@ async function openAudit(
       nullSink,
     );
   } catch (error) {
+    // What a start has to append before anything is served: a full disk, most likely.
+    if (path !== undefined && error instanceof KeysteadError && error.code === "audit_unavailable")
+      throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be written at ${path}: is its disk full?`);
     // Of what can fail here only files have an errno: a database that does not answer must not be blamed on the log.
     if (path === undefined || !(error instanceof Error) || !("errno" in error)) throw error;
     throw new StartRefused(`KEYSTEAD_AUDIT_LOG cannot be opened for writing at ${path}`);
@@ -186,12 +190,13 @@ interface Parts {
   readonly store: Store;
   readonly auditor: Auditor;
   readonly services: Services;
+  readonly idempotency: Idempotency;
   readonly dataPath: DataPath | undefined;
   readonly fresh: boolean;
 }
 
 async function serve(parts: Parts): Promise<Keystead> {
-  const { config, log, store, auditor, services, dataPath, fresh } = parts;
+  const { config, log, store, auditor, services, idempotency, dataPath, fresh } = parts;
   const metrics = new Metrics();
   const jwtProject =
     config.jwtSecret === undefined ? undefined : await services.projects.byName(config.jwtProject);
@@ -206,7 +211,7 @@ async function serve(parts: Parts): Promise<Keystead> {
   const { ratePerSecond } = config;
   const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
   const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });
-  const door = new Door(services, (operation, outcome) => {
+  const door = new Door(services, idempotency, (operation, outcome) => {
     metrics.countOperation(operation, outcome);
   });
   const health = new Health({
@@ -243,6 +248,7 @@ async function serve(parts: Parts): Promise<Keystead> {
   const fallback = nativeFallback({ metrics });
   let listeners: Listener[] = [];
   const jobs = createJobs(store, services, config.node, log);
+  idempotency.start();
   return {
     config,
     services,
@@ -250,19 +256,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     fresh,
     routes,
     async listen() {
-      const start = await listenFunction();
-      for (const { hosts, port, internal, optional } of placesOf(config)) {
-        const options = { port: portFor(listeners, port, internal), internal, routes, fallback };
-        const listener = await firstOf(hosts, (host) => start({ ...options, host }));
-        if (listener !== undefined) listeners.push(listener);
-        else if (!optional) {
-          for (const opened of listeners) await opened.close();
-          listeners = [];
-          throw new StartRefused(
-            `KEYSTEAD_ADDR ${hosts[0] ?? ""}:${port} cannot be listened on; is it in use?`,
-          );
-        }
-      }
+      listeners = await openListeners(config, { routes, fallback });
       jobs.start();
       return listeners;
     },
@@ -270,6 +264,9 @@ async function serve(parts: Parts): Promise<Keystead> {
       auditor.log.reopen();
     },
     runJobs: () => jobs.runDue(),
+    reloadTls: () => {
+      reloadTls(config, listeners, log);
+    },
     async close() {
       admission.stop();
       const jobsStopped = jobs.stop();
@@ -281,6 +278,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       for (const listener of listeners) await listener.close();
       await jobsStopped;
       admission.flushSummaries();
+      await idempotency.close();
       await auditor.close();
       await store.close();
       metrics.close();
@@ -295,59 +293,4 @@ function cacheFigures(cache: { readonly size: number; readonly hits: number; rea
   misses: number;
 } {
   return { size: cache.size, hits: cache.hits, misses: cache.misses };
-}
-
-async function listenFunction(): Promise<(options: ListenOptions) => Promise<Listener>> {
-  return !("bun" in process.versions)
-    ? (await import("./http/listen-node.ts")).listenOnNode
-    : (await import("./http/listen-bun.ts")).listenOnBun;
-}
-
-interface Place {
-  /** The first that can be had is taken. */
-  readonly hosts: readonly string[];
-  readonly port: number;
-  readonly internal: boolean;
-  /** A machine without IPv6 has one loopback address less. */
-  readonly optional: boolean;
-}
-
-/** The concrete addresses that the settings stand for. */
-function placesOf(config: Config): Place[] {
-  const expand = ({ host, port }: Address, internal: boolean): Place[] => {
-    const place = (hosts: readonly string[], optional = false): Place => ({
-      hosts,
-      port,
-      internal,
-      optional,
-    });
-    const loopbackOnly = config.devMode && !config.devAnyAddress;
-    if (loopbackOnly && (host === "" || host === "localhost"))
-      return [place(["127.0.0.1"]), place(["::1"], true)];
-    return [place(host === "" ? ["::", "0.0.0.0"] : [host])];
-  };
-  return [
-    ...expand(config.addr, false),
-    ...(config.internalAddr === undefined ? [] : expand(config.internalAddr, true)),
-  ];
-}
-
-async function firstOf(
-  hosts: readonly string[],
-  start: (host: string) => Promise<Listener>,
-): Promise<Listener | undefined> {
-  for (const host of hosts) {
-    try {
-      return await start(host);
-    } catch {
-      // The next one, if there is one.
-    }
-  }
-  return undefined;
-}
-
-/** Port 0 means any free one; both loopback addresses then share the first's. */
-function portFor(listeners: readonly Listener[], port: number, internal: boolean): number {
-  const [first] = listeners;
-  return port === 0 && !internal && first !== undefined ? first.port : port;
 }

@@ -8,6 +8,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs, parseEnv } from "node:util";
 import type { SecretBytes } from "./bytes.ts";
+import { TrustedProxies } from "./http/forwarded.ts";
+import type { TlsFiles } from "./http/tls-files.ts";
 import { parseRootKey } from "./seal/root-key.ts";
 import { clientSettings, serverSettings, type ServerSettingName, type Setting } from "./settings.ts";
 import { StartRefused } from "./start-refused.ts";
@@ -24,6 +26,12 @@ export interface Config {
   readonly addr: Address;
   readonly internalAddr: Address | undefined;
   readonly exportOnMain: boolean;
+  /** Undefined serves plain HTTP. */
+  readonly tls: TlsFiles | undefined;
+  /** A proxy does TLS: any address may be served without. */
+  readonly tlsByProxy: boolean;
+  /** Undefined believes no forwarded header. */
+  readonly trustedProxies: TrustedProxies | undefined;
   /** Undefined in dev mode: one is made for the run. */
   readonly rootKey: SecretBytes | undefined;
   /** The root key came as 32 typed characters. */
@@ -112,6 +120,9 @@ function parseValues(values: Values, cwd: string): Config {
     addr,
     internalAddr,
     exportOnMain: readSwitch(values, "KEYSTEAD_EXPORT_ON_MAIN") || devMode,
+    tls: readTlsFiles(values, cwd),
+    tlsByProxy: readSwitch(values, "KEYSTEAD_TLS_BY_PROXY"),
+    trustedProxies: readProxies(values),
     rootKey: root?.key,
     rootKeyIsWeak: root?.weakForm ?? false,
     dataPath,
@@ -147,6 +158,25 @@ function readAuditLog(
   if (dataPath !== undefined) return join(dataPath, "audit.log");
   if (devMode) return undefined;
   throw refused("KEYSTEAD_AUDIT_LOG", "is missing; with a data path in memory it has to be set");
+}
+
+function readTlsFiles(values: Values, cwd: string): TlsFiles | undefined {
+  const { KEYSTEAD_TLS_CERT: cert, KEYSTEAD_TLS_KEY: key } = values;
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined) throw refused("KEYSTEAD_TLS_CERT", "is missing; KEYSTEAD_TLS_KEY is its key");
+  if (key === undefined) throw refused("KEYSTEAD_TLS_KEY", "is missing; KEYSTEAD_TLS_CERT needs its key");
+  return { certFile: resolve(cwd, cert), keyFile: resolve(cwd, key) };
+}
+
+function readProxies(values: Values): TrustedProxies | undefined {
+  const text = values.KEYSTEAD_TRUSTED_PROXIES;
+  const proxies = text === undefined ? undefined : TrustedProxies.parse(text);
+  if (text !== undefined && proxies === undefined)
+    throw refused(
+      "KEYSTEAD_TRUSTED_PROXIES",
+      "is addresses and CIDR blocks between commas, such as 10.0.0.2,fd00:1::/64",
+    );
+  return proxies;
 }
 
 function readRate(values: Values, devMode: boolean): number | undefined {

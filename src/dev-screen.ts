@@ -33,12 +33,13 @@ export async function makeDevToken({ services }: Keystead): Promise<string> {
 /** The screen's text. */
 export function devScreen({ config }: Keystead, addresses: readonly string[], token: string): string {
   const [first = ""] = addresses;
-  const url = `http://localhost:${first.slice(first.lastIndexOf(":") + 1)}`;
+  const scheme = config.tls === undefined ? "http" : "https";
+  const url = `${scheme}://localhost:${first.slice(first.lastIndexOf(":") + 1)}`;
   const storage = config.dataPath ?? "memory only (set KEYSTEAD_ROOT_KEY and KEYSTEAD_DATA_PATH to keep it)";
   return `
   Keystead, dev mode: no credentials needed, for this machine only
 
-  listening  ${addresses.map((address) => `http://${address}`).join("  ")}
+  listening  ${addresses.map((address) => `${scheme}://${address}`).join("  ")}
   storage    ${storage}
   audit log  ${config.auditLog ?? "none (set KEYSTEAD_AUDIT_LOG)"}
 

@@ -37,6 +37,15 @@ export const errorRegistry = {
   project_exists: { status: 409, title: "A project of this name exists" },
   account_exists: { status: 409, title: "An account of this name exists" },
   conflict: { status: 409, title: "The object was changed at the same time; try again" },
+  idempotency_mismatch: { status: 409, title: "The idempotency key was used for another request" },
+  idempotency_pending: {
+    status: 409,
+    title: "An earlier request under this idempotency key is running",
+  },
+  idempotency_secret: {
+    status: 409,
+    title: "It was done before, and its secret answer is shown once",
+  },
   limit_reached: { status: 409, title: "A limit of the service is reached" },
   // Its state and kind
   key_revoked: { status: 400, title: "The key is revoked" },

@@ -1,7 +1,7 @@
 /**
  * The server's entry: read the settings, compose, listen, stop gracefully.
  * Invariant: nothing is opened before the umask is 077; a start that fails ends with one line and exit code 1; the first
- * SIGTERM or SIGINT stops gracefully, a second one at once.
+ * SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP opens the audit log and the TLS files anew.
  */
 import { compose, type Keystead } from "./compose.ts";
 import { HelpAsked, readConfig } from "./config.ts";
@@ -74,5 +74,6 @@ function handleSignals(keystead: Keystead): void {
   process.on("SIGINT", stop);
   process.on("SIGHUP", () => {
     keystead.reopenAuditLog();
+    keystead.reloadTls();
   });
 }

@@ -39,6 +39,31 @@ export const serverSettings = [
     help: "1 serves key export on the main address as well",
   },
   {
+    name: "KEYSTEAD_TLS_CERT",
+    flag: "tls-cert",
+    example: "/etc/keystead/tls.pem",
+    help: "The certificate to serve TLS with: a PEM file, with the chain; read anew on SIGHUP",
+  },
+  {
+    name: "KEYSTEAD_TLS_KEY",
+    flag: "tls-key",
+    example: "/etc/keystead/tls.key",
+    help: "That certificate's private key: a PEM file without a passphrase",
+  },
+  {
+    name: "KEYSTEAD_TLS_BY_PROXY",
+    flag: "tls-by-proxy",
+    isSwitch: true,
+    example: "1",
+    help: "1 says that a proxy does TLS, and lets other than loopback addresses be served without",
+  },
+  {
+    name: "KEYSTEAD_TRUSTED_PROXIES",
+    flag: "trusted-proxies",
+    example: "10.0.0.2,fd00:1::/64",
+    help: "Proxies whose X-Forwarded-For tells the client: addresses and CIDR blocks, between commas",
+  },
+  {
     name: "KEYSTEAD_ROOT_KEY",
     aliases: ["BUNKMS_MASTER_KEY"],
     mayBeFile: true,

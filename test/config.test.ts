@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { HelpAsked, readConfig, type Config } from "../src/config.ts";
+import { assertListenable } from "../src/listening.ts";
 import { clientSettings, serverSettings, type Setting } from "../src/settings.ts";
 import { StartRefused } from "../src/start-refused.ts";
+import { makeCertificate, tlsSettings } from "./certificates.ts";
 import { ROOT_KEY, temporaryFolder } from "./harness.ts";
 
 /** Stands in every secret that is tried here, and may stand in no message. */
@@ -96,6 +99,9 @@ describe("settings", () => {
         addr: { host: "", port: 8080 },
         internalAddr: undefined,
         exportOnMain: false,
+        tls: undefined,
+        tlsByProxy: false,
+        trustedProxies: undefined,
         rootKey: undefined,
         rootKeyIsWeak: false,
         dataPath: undefined,
@@ -242,6 +248,13 @@ describe("a wrong setting stops the start with one line that names it", () => {
       { ...server, KEYSTEAD_INTERNAL_ADDR: "8081" },
       { ...dev, KEYSTEAD_INTERNAL_ADDR: "10.0.0.1:8081" },
     ],
+    KEYSTEAD_TLS_CERT: [{ ...server, KEYSTEAD_TLS_KEY: "/tls.key" }],
+    KEYSTEAD_TLS_KEY: [{ ...server, KEYSTEAD_TLS_CERT: "/tls.pem" }],
+    KEYSTEAD_TLS_BY_PROXY: [{ ...server, KEYSTEAD_TLS_BY_PROXY: "yes" }],
+    KEYSTEAD_TRUSTED_PROXIES: ["10.0.0.1,", "10.0.0.1/8", "proxy.example.org", "::/129"].map((value) => ({
+      ...server,
+      KEYSTEAD_TRUSTED_PROXIES: value,
+    })),
     KEYSTEAD_EXPORT_ON_MAIN: [{ ...server, KEYSTEAD_EXPORT_ON_MAIN: "yes" }],
     KEYSTEAD_ROOT_KEY: [
       { ...server, KEYSTEAD_ROOT_KEY: "" },
@@ -284,6 +297,78 @@ describe("a wrong setting stops the start with one line that names it", () => {
       }
     });
   }
+
+  test("an address that others reach, in server mode without TLS", () => {
+    const line = (env: NodeJS.ProcessEnv): string => {
+      try {
+        assertListenable(read({ env: { ...server, ...env } }));
+      } catch (error) {
+        assert.ok(error instanceof StartRefused);
+        assert.doesNotMatch(error.message, /\n/);
+        return error.message;
+      }
+      return "";
+    };
+    for (const address of [
+      ":80",
+      "0.0.0.0:80",
+      "[::]:80",
+      "10.0.0.1:80",
+      "[fd00::1]:80",
+      "kms.example.org:80",
+    ]) {
+      assert.match(
+        line({ KEYSTEAD_ADDR: address }),
+        /^KEYSTEAD_ADDR .* there is no TLS: set KEYSTEAD_TLS_CERT/,
+      );
+      const internal = { KEYSTEAD_ADDR: "127.0.0.1:80", KEYSTEAD_INTERNAL_ADDR: address };
+      assert.match(line(internal), /^KEYSTEAD_INTERNAL_ADDR .* there is no TLS/);
+      assert.equal(line({ KEYSTEAD_ADDR: address, KEYSTEAD_TLS_BY_PROXY: "1" }), "");
+    }
+    assert.match(line({}), /^KEYSTEAD_ADDR listens on every address \(:8080\)/);
+    for (const address of ["127.0.0.1:80", "[::1]:80", "localhost:80", "127.1.2.3:80"])
+      assert.equal(line({ KEYSTEAD_ADDR: address, KEYSTEAD_INTERNAL_ADDR: address }), "");
+  });
+
+  test("TLS files that cannot be read, are none, do not fit together, or need a passphrase", () => {
+    const [one, two] = [makeCertificate("ecdsa", 1), makeCertificate("rsa", 2)];
+    const same = makeCertificate("ecdsa", 3);
+    const folder = temporaryFolder();
+    const [encrypted, nonsense] = [join(folder, "encrypted"), join(folder, "nonsense")];
+    execFileSync("openssl", [
+      ...["pkey", "-in", one.keyFile, "-aes256", "-passout", "pass:x", "-out", encrypted],
+    ]);
+    writeFileSync(nonsense, CANARY);
+    const check = (certFile: string, keyFile: string): void => {
+      assertListenable(read({ env: { ...server, ...tlsSettings({ certFile, keyFile }) } }));
+    };
+    check(one.certFile, one.keyFile);
+    check(two.certFile, two.keyFile);
+    for (const [certFile, keyFile, wanted] of [
+      [join(folder, "absent"), one.keyFile, /^KEYSTEAD_TLS_CERT names a file that cannot be read$/],
+      [one.certFile, join(folder, "absent"), /^KEYSTEAD_TLS_KEY names a file that cannot be read$/],
+      [folder, one.keyFile, /^KEYSTEAD_TLS_CERT names a file that cannot be read$/],
+      [nonsense, one.keyFile, /^KEYSTEAD_TLS_CERT names a file that holds no certificate/],
+      [one.keyFile, one.keyFile, /^KEYSTEAD_TLS_CERT names a file that holds no certificate/],
+      [one.certFile, nonsense, /^KEYSTEAD_TLS_KEY names a file that holds no private key/],
+      [one.certFile, one.certFile, /^KEYSTEAD_TLS_KEY names a file that holds no private key/],
+      [one.certFile, encrypted, /^KEYSTEAD_TLS_KEY names a key that is encrypted/],
+      [one.certFile, two.keyFile, /^KEYSTEAD_TLS_KEY is not the key of the certificate/],
+      [one.certFile, same.keyFile, /^KEYSTEAD_TLS_KEY is not the key of the certificate/],
+    ] as const) {
+      assert.throws(
+        () => {
+          check(certFile, keyFile);
+        },
+        (error: Error) => {
+          assert.ok(error instanceof StartRefused);
+          assert.match(error.message, wanted);
+          assert.doesNotMatch(error.message, new RegExp(`\n|${CANARY}`));
+          return true;
+        },
+      );
+    }
+  });
 
   test("also where it stands in the file or in a flag", () => {
     assert.match(refusal({ env: server, file: "KEYSTEAD_NODE=Main" }), /^KEYSTEAD_NODE /);

@@ -109,7 +109,10 @@ async function start(settings: Record<string, string>, options: ComposeOptions):
   const config = readConfig([], { KEYSTEAD_ADDR: "127.0.0.1:0", ...settings }, tmpdir());
   const log = new Log({ plain: false, write: (line) => logLines.push(line) });
   const keystead = await compose(config, { log, ...options });
-  const [listener] = await keystead.listen();
+  const [listener] = await keystead.listen().catch(async (error: unknown) => {
+    await keystead.close();
+    throw error;
+  });
   const port = listener?.port ?? 0;
   const url = `http://127.0.0.1:${port}`;
   let closed = false;

@@ -3,6 +3,8 @@ import { connect } from "node:net";
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
+import { makeCertificate, replaceCertificate, tlsSettings } from "./certificates.ts";
 import { temporaryFolder } from "./harness.ts";
 import { LAUNCHER, refusedStart, startProcess } from "./server-process.ts";
 import { spawn } from "node:child_process";
@@ -21,7 +23,19 @@ describe("the server's process", () => {
         /^keystead: KEYSTEAD_RATELIMIT in the environment is no setting/,
       ],
       [
-        { KEYSTEAD_ROOT_KEY: ROOT_KEY, KEYSTEAD_DATA_PATH: join(temporaryFolder(), "d") },
+        {
+          KEYSTEAD_ROOT_KEY: ROOT_KEY,
+          KEYSTEAD_DATA_PATH: ":memory:",
+          KEYSTEAD_AUDIT_LOG: "/nonexistent/log",
+        },
+        /^keystead: KEYSTEAD_ADDR listens on every address \(:8080\), and there is no TLS/,
+      ],
+      [
+        {
+          KEYSTEAD_ROOT_KEY: ROOT_KEY,
+          KEYSTEAD_DATA_PATH: join(temporaryFolder(), "d"),
+          KEYSTEAD_ADDR: "127.0.0.1:8080",
+        },
         /^keystead: there is no account yet: run `keystead init`/,
       ],
     ] as const) {
@@ -98,6 +112,46 @@ describe("the server's process", () => {
     assert.equal(await server.end(), 0);
   });
 
+  test("takes a new certificate and opens its audit log on SIGHUP, and keeps the old one where the new is bad", async () => {
+    const folder = join(temporaryFolder(), "data");
+    const files = makeCertificate("ecdsa", 0x11);
+    const server = await startProcess({
+      KEYSTEAD_ROOT_KEY: ROOT_KEY,
+      KEYSTEAD_DATA_PATH: folder,
+      KEYSTEAD_JWT_SECRET: "a-shared-secret-of-at-least-32-bytes",
+      ...tlsSettings(files),
+    });
+    assert.equal(await serialOf(server.port), "11");
+    const path = join(folder, "audit.log");
+    const hangUp = async (line: RegExp): Promise<void> => {
+      server.child.kill("SIGHUP");
+      while (!line.test(server.output()) && server.child.exitCode === null)
+        await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    writeFileSync(files.keyFile, "nonsense");
+    await hangUp(/"cause":"KEYSTEAD_TLS_KEY names a file that holds no private key/);
+    assert.equal(await serialOf(server.port), "11");
+    replaceCertificate(files, makeCertificate("rsa", 0x22));
+    renameSync(path, `${path}.1`);
+    await hangUp(/the TLS files were read anew/);
+    while ((await serialOf(server.port)) !== "22") await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.ok(existsSync(path));
+    assert.equal(await server.end(), 0);
+  });
+
+  test("serves the command line over TLS where NODE_EXTRA_CA_CERTS names the authority, and only there", async () => {
+    const files = makeCertificate("ecdsa", 0x11);
+    const settings = { KEYSTEAD_DEV: "1", ...tlsSettings(files) };
+    const server = await startProcess(settings);
+    const health = (env: Record<string, string>): Promise<{ code: number | null; output: string }> =>
+      runClient(["--url", `https://localhost:${server.port}`, "health"], env);
+    const known = await health({ NODE_EXTRA_CA_CERTS: files.certFile });
+    assert.equal(known.code, 0, known.output);
+    assert.match(known.output, /ok/);
+    assert.notEqual((await health({})).code, 0);
+    await server.end();
+  });
+
   test("shows in dev mode where it listens, two commands to copy, and a token for key export that works", async () => {
     const server = await startProcess({}, { args: ["--dev"] });
     while (!server.output().includes("Ctrl-C")) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -151,6 +205,33 @@ describe("the server's process", () => {
 async function inFlight(port: number): Promise<boolean> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   return Number(/^keystead_http_requests_in_flight (\d+)$/m.exec(text)?.[1]) > 0;
+}
+
+/** The serial number of the certificate that a new connection gets. */
+function serialOf(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().serialNumber);
+      socket.destroy();
+    });
+    socket.on("error", reject);
+  });
+}
+
+/** Runs the command line; its exit code and what it printed. */
+async function runClient(
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(LAUNCHER, args, {
+    env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (chunk) => (output += String(chunk)));
+  await new Promise((resolve) => child.on("close", resolve));
+  return { code: child.exitCode, output };
 }
 
 function connectTo(port: number): Promise<void> {

@@ -14,7 +14,7 @@ import {
 import { describe, test } from "node:test";
 import { decodeBase64, decodeHex } from "../src/bytes.ts";
 import { openAes256Gcm, openGcm } from "../src/crypto/aes-gcm.ts";
-import { generateP256, openP256 } from "../src/crypto/ecdsa.ts";
+import { generateEcdsa, openEcdsa } from "../src/crypto/ecdsa.ts";
 import { sha256 } from "../src/crypto/digest.ts";
 
 const key = randomBytes(32);
@@ -57,8 +57,9 @@ const traps: { name: string; stands: () => boolean; guard: () => boolean | Promi
       return !verify("sha256", Buffer.from("x"), publicKey, sign(null, sha256("x"), privateKey));
     },
     guard: async () => {
-      const opened = openP256(await generateP256());
-      return opened.verifyMessage(Buffer.from("x"), opened.signDigest(sha256("x")));
+      const opened = openEcdsa(await generateEcdsa("P-256"), "P-256");
+      const signature = await opened.sign({ digest: sha256("x") });
+      return opened.verify({ message: Buffer.from("x") }, signature);
     },
   },
 ];

@@ -1,6 +1,7 @@
 /** The server as an operator runs it: a process of its own, started through `bin/keystead`. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { get } from "node:https";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 
@@ -27,9 +28,12 @@ export async function startProcess(
   options: ProcessOptions = {},
 ): Promise<ServerProcess> {
   const port = await freePort();
-  const child = spawnServer({ BUNKMS_ADDR: `:${port}`, ...settings }, options);
+  // In server mode an address for everybody takes TLS.
+  const dev = settings["KEYSTEAD_DEV"] === "1" || options.args?.includes("--dev") === true;
+  const child = spawnServer({ BUNKMS_ADDR: `${dev ? "" : "127.0.0.1"}:${port}`, ...settings }, options);
   const output = collect(child);
   const exited = once(child, "exit");
+  const answers = settings["KEYSTEAD_TLS_CERT"] === undefined ? answersPlain : answersTls;
   while (!(await answers(port))) {
     if (child.exitCode !== null) throw new Error(output());
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -85,10 +89,22 @@ function collect(child: ChildProcess): () => string {
   return () => text;
 }
 
-async function answers(port: number): Promise<boolean> {
+async function answersPlain(port: number): Promise<boolean> {
   try {
     return (await fetch(`http://127.0.0.1:${port}/ready`)).ok;
   } catch {
     return false;
   }
+}
+
+/** Whoever it is: which certificate it has is for the tests to say. */
+function answersTls(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    get({ port, host: "127.0.0.1", path: "/ready", rejectUnauthorized: false, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    }).on("error", () => {
+      resolve(false);
+    });
+  });
 }

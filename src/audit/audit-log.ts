@@ -195,13 +195,13 @@ export class AuditLog {
   }
 
   #fail(cause: unknown): void {
+    if (this.#open !== undefined) this.#refuse(this.#open, cause);
+    this.#open = undefined;
     if (cause instanceof FlushFailed) {
       this.#available = false;
       this.#options.onFatal(cause);
       return;
     }
-    if (this.#open !== undefined) this.#refuse(this.#open, cause);
-    this.#open = undefined;
     this.#sequence = this.#written;
     if (!this.#available) return;
     this.#available = false;

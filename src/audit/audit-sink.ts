@@ -2,23 +2,51 @@
  * Where the audit log's bytes go: a file opened for appending.
  * Writes go straight into the page cache: 10 µs for the lines of a turn, against 150 µs of CPU through the thread pool. When
  * the kernel makes one wait, those of the next seconds take the pool, so that a slow disk does not stop the event loop.
- * Invariant: after a failed or partial write the file is cut back to the last whole batch before anything else is
- * written; a failed flush to disk is reported as FlushFailed and never tried again. Flushing, opening anew and closing
- * run one after the other, and a file is left behind only when the disk has all of it: so a flush of the new file
- * stands for what went into the old one as well.
+ * Invariant: what a failed write left of its lines is cut off before anything else is written; a failed flush to disk, of
+ * the file or of the folder that names it, is reported as FlushFailed and never tried again. Flushing, opening anew and
+ * closing run one after the other, and a file is left behind only when the disk has all of it: so a flush of the new
+ * file stands for what went into the old one as well.
  */
 import { Buffer } from "node:buffer";
-import { close, fdatasync, fstat, ftruncate, open, stat, write, writeSync } from "node:fs";
+import {
+  close,
+  constants,
+  fdatasync,
+  fstat,
+  fsync,
+  ftruncate,
+  open,
+  stat,
+  write,
+  writeSync,
+  type Stats,
+} from "node:fs";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
+import { openLogFile } from "./log-file.ts";
 
-const fs = {
-  open: promisify(open),
-  close: promisify(close),
+const fs = { open: promisify(open), close: promisify(close), stat: promisify(stat) };
+
+/** The calls by which a disk fails, so that tests can let one fail. */
+export interface Disk {
+  writeSync(fd: number, bytes: Buffer, offset: number, length: number): number;
+  fstat(fd: number): Promise<Stats>;
+  ftruncate(fd: number, size: number): Promise<void>;
+  fdatasync(fd: number): Promise<void>;
+  /** Of a folder. */
+  fsync(fd: number): Promise<void>;
+}
+
+export const realDisk: Disk = {
+  writeSync,
   fstat: promisify(fstat),
-  stat: promisify(stat),
   ftruncate: promisify(ftruncate),
   fdatasync: promisify(fdatasync),
+  fsync: promisify(fsync),
 };
+
+/** What file systems say that have no flush for folders. */
+const UNSUPPORTED = ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 
 /** A write that took longer than this was made to wait. */
 const SLOW_WRITE_MS = 5;
@@ -46,8 +74,8 @@ export class FlushFailed extends Error {
 }
 
 /** Opens (0600) the log at `path`. */
-export async function openFileSink(path: string): Promise<AuditSink> {
-  const sink = new FileSink(path);
+export async function openFileSink(path: string, disk: Disk = realDisk): Promise<AuditSink> {
+  const sink = new FileSink(path, disk);
   await sink.reopen();
   return sink;
 }
@@ -63,33 +91,34 @@ export const nullSink: AuditSink = {
 
 class FileSink implements AuditSink {
   readonly #path: string;
+  readonly #disk: Disk;
   #fd: number | undefined;
-  #size = 0;
-  #torn = false;
+  /** How many bytes of lines that were refused stand at the end of the file. */
+  #tornBytes = 0;
   #slowUntil = 0;
   /** The last of what runs one after the other; never rejects. */
   #tail: Promise<unknown> = Promise.resolve();
   /** Kept, because a second try would succeed without the disk having anything. */
   #flushFailed: FlushFailed | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, disk: Disk) {
     this.#path = path;
+    this.#disk = disk;
   }
 
   async write(text: string): Promise<void> {
     const fd = this.#fd;
     if (fd === undefined) throw new Error("the audit log is not open");
-    if (this.#torn) await this.#repair(fd);
+    await this.#repair(fd);
     const bytes = Buffer.from(text, "utf8");
     let done = 0;
     try {
       while (done < bytes.length) done += await this.#writeOnce(fd, bytes, done);
     } catch (error) {
-      this.#torn = true;
+      this.#tornBytes = done;
       await this.#repair(fd).catch(() => undefined);
       throw error;
     }
-    this.#size += bytes.length;
   }
 
   sync(): Promise<void> {
@@ -103,7 +132,7 @@ class FileSink implements AuditSink {
   async wasMoved(): Promise<boolean> {
     const fd = this.#fd;
     if (fd === undefined) return true;
-    const here = await fs.fstat(fd);
+    const here = await this.#disk.fstat(fd);
     try {
       const there = await fs.stat(this.#path);
       // Opened anew meanwhile: what was asked of the old file says nothing about this one.
@@ -138,7 +167,7 @@ class FileSink implements AuditSink {
     if (this.#flushFailed !== undefined) throw this.#flushFailed;
     if (this.#fd === undefined) return;
     try {
-      await fs.fdatasync(this.#fd);
+      await this.#disk.fdatasync(this.#fd);
     } catch (cause) {
       this.#flushFailed = new FlushFailed(cause);
       throw this.#flushFailed;
@@ -146,36 +175,52 @@ class FileSink implements AuditSink {
   }
 
   async #reopen(): Promise<void> {
-    const next = await fs.open(this.#path, "a", 0o600);
-    let size: number;
+    const next = await openLogFile(this.#path);
     try {
-      ({ size } = await fs.fstat(next));
       // Nobody comes back to the old file, so it must be whole and on the disk before it is left.
-      if (this.#torn && this.#fd !== undefined) await this.#repair(this.#fd);
+      if (this.#fd !== undefined) await this.#repair(this.#fd);
       await this.#flush();
+      await this.#flushFolder();
     } catch (error) {
       await fs.close(next);
       throw error;
     }
     const before = this.#fd;
     this.#fd = next;
-    this.#size = size;
     // The disk has it all: what closing could still report changes nothing.
     if (before !== undefined) await fs.close(before).catch(() => undefined);
+  }
+
+  /** Makes durable that the file is there: a flush of the file alone need not keep its name. */
+  async #flushFolder(): Promise<void> {
+    const folder = await fs.open(dirname(this.#path), constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await this.#disk.fsync(folder);
+    } catch (cause) {
+      if (cause instanceof Error && UNSUPPORTED.includes(String((cause as NodeJS.ErrnoException).code)))
+        return;
+      this.#flushFailed = new FlushFailed(cause);
+      throw this.#flushFailed;
+    } finally {
+      await fs.close(folder);
+    }
   }
 
   #writeOnce(fd: number, bytes: Buffer, offset: number): number | Promise<number> {
     const startedAt = performance.now();
     if (startedAt < this.#slowUntil) return writeOnPool(fd, bytes, offset);
-    const count = writeSync(fd, bytes, offset, bytes.length - offset);
+    const count = this.#disk.writeSync(fd, bytes, offset, bytes.length - offset);
     const now = performance.now();
     if (now - startedAt > SLOW_WRITE_MS) this.#slowUntil = now + SLOW_PERIOD_MS;
     return count;
   }
 
+  /** By what stands there now: another program may have cut the file since. */
   async #repair(fd: number): Promise<void> {
-    await fs.ftruncate(fd, this.#size);
-    this.#torn = false;
+    if (this.#tornBytes === 0) return;
+    const { size } = await this.#disk.fstat(fd);
+    await this.#disk.ftruncate(fd, Math.max(0, size - this.#tornBytes));
+    this.#tornBytes = 0;
   }
 }
 

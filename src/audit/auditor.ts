@@ -3,20 +3,25 @@
  * A change's entry is written into the outbox in the change's own transaction, then appended to the log and flushed;
  * the outbox row goes with the next change, or after a second.
  * Invariant: no change without its entry and no entry without its change, killed at any point: `recover` appends, before
- * anything is served, what a crash left in the outbox only. A row leaves the outbox only when the disk has its entry.
+ * anything is served, what a crash left in the outbox only. A row leaves the outbox only when the disk has its entry, or
+ * when the service did not write it: such a row is counted in a CRITICAL entry and never appended.
  */
 import { KeysteadError } from "../errors.ts";
-import type { Schema } from "../storage/schema.ts";
+import type { Barrier } from "../seal/barrier.ts";
 import type { Store, Write } from "../storage/store.ts";
 import { AuditLog } from "./audit-log.ts";
 import { openFileSink, type AuditSink } from "./audit-sink.ts";
 import type { AuditEntry, AuditFacts } from "./entry.ts";
+import { refuseUnfitLog } from "./log-file.ts";
 import { cutTornLine, entriesBackward, flushFile } from "./log-tail.ts";
+import { openOutboxRow, sealOutboxRow } from "./outbox.ts";
 
 const CLEAN_MS = 1000;
 
 export interface AuditorOptions {
   readonly store: Store;
+  /** Seals what stands in the outbox. */
+  readonly barrier: Barrier;
   readonly node: string;
   /** Random text that no other start of any node used: the first part of entry ids. */
   readonly bootId: string;
@@ -33,23 +38,29 @@ export interface AuditorOptions {
 /** Opens the log, and appends to it what a crash left in the outbox. */
 export async function openAuditor(options: AuditorOptions, nullSink: AuditSink): Promise<Auditor> {
   const { store, node, path } = options;
+  if (path !== undefined) refuseUnfitLog(path);
   const cutBytes = path === undefined ? 0 : cutTornLine(path);
-  // A database of one process alone has no other node: rows of another name are this node's, from before it was renamed.
-  const left = await store.select({ from: "outbox", ...(store.exclusive ? {} : { where: { node } }) });
+  const { rows, left } = await readOutbox(options);
   const [stored] = await store.select({ from: "audit_heads", where: { node } });
   const found = path === undefined ? nothingFound : readTail(path, node, left);
   const sink = options.sink ?? (path === undefined ? nullSink : await openFileSink(path));
   const auditor = new Auditor(options, sink, Math.max(found.head, stored?.sequence ?? 0));
   try {
-    const missing = left.filter(({ id }) => !found.ids.has(id));
+    const missing = left.filter(({ entry }) => !found.ids.has(entry.id));
     await Promise.all(missing.map(({ entry }) => auditor.log.append(entryOfNode(entry, node), true)));
-    if (cutBytes > 0 || left.length > 0) {
+    if (cutBytes > 0 || rows.length > 0) {
       // A line that was found may be in the page cache only: this entry's flush makes it durable, a renamed file's own
       // flush those that stand there.
       for (const file of found.files) if (file !== path) flushFile(file);
-      const details = { entries_appended: missing.length, torn_bytes_cut: cutBytes };
-      await auditor.record({ ...serviceFacts("audit.recover"), details }, true);
-      await auditor.clean(left.map(({ id }) => id));
+      const forged = rows.length - left.length;
+      const details = {
+        entries_appended: missing.length,
+        torn_bytes_cut: cutBytes,
+        ...(forged > 0 ? { rows_forged: forged } : {}),
+      };
+      const severity = forged > 0 ? "CRITICAL" : "INFO";
+      await auditor.record({ ...serviceFacts("audit.recover"), severity, details }, true);
+      await auditor.clean(rows);
     }
   } catch (error) {
     // The caller has no auditor to close, and a log left open would try again by itself.
@@ -59,9 +70,37 @@ export async function openAuditor(options: AuditorOptions, nullSink: AuditSink):
   return auditor;
 }
 
+/** An entry that a crash left in the outbox, and after which of its node's sequence numbers its line can stand. */
+interface Left {
+  readonly entry: AuditEntry;
+  readonly afterSequence: number;
+}
+
+/** The ids of all rows of the outbox, and the entries of those that this service wrote, in the order they were made. */
+async function readOutbox({
+  store,
+  barrier,
+  node,
+}: AuditorOptions): Promise<{ rows: readonly string[]; left: readonly Left[] }> {
+  // A database of one process alone has no other node: rows of another name are this node's, from before it was renamed.
+  const rows = await store.select({ from: "outbox", ...(store.exclusive ? {} : { where: { node } }) });
+  const left: Left[] = [];
+  for (const row of rows) {
+    const entry = openOutboxRow(barrier, row);
+    if (entry !== undefined) left.push({ entry, afterSequence: row.after_sequence });
+  }
+  // Never by their times: the clock may have gone back between two of them. Ids of one start are counted up.
+  left.sort(
+    (a, b) =>
+      a.afterSequence - b.afterSequence ||
+      a.entry.id.length - b.entry.id.length ||
+      (a.entry.id < b.entry.id ? -1 : 1),
+  );
+  return { rows: rows.map(({ id }) => id), left };
+}
+
 /** An outbox row's entry for the sequence of `node`, which may have had another name when it was made. */
-function entryOfNode(text: string, node: string): AuditEntry {
-  const entry = JSON.parse(text) as AuditEntry;
+function entryOfNode(entry: AuditEntry, node: string): AuditEntry {
   return entry.node === node ? entry : { ...entry, node, details: { ...entry.details, node: entry.node } };
 }
 
@@ -128,12 +167,12 @@ export class Auditor {
     // Who is told that nothing is served must not find it done.
     if (!this.log.available) throw new KeysteadError("audit_unavailable");
     const entry = this.#entry(facts);
-    const { store, node } = this.#options;
+    const { store, barrier } = this.#options;
     const cleaned = this.#appended;
     this.#appended = [];
-    const outboxRow = { id: entry.id, node, after_sequence: this.log.head, entry: JSON.stringify(entry) };
+    const row = sealOutboxRow(barrier, entry, this.log.head);
     try {
-      await store.commit([...writes, { insert: "outbox", row: outboxRow }, ...this.#cleaning(cleaned)]);
+      await store.commit([...writes, { insert: "outbox", row }, ...this.#cleaning(cleaned)]);
     } catch (error) {
       this.#appended.push(...cleaned);
       throw error;
@@ -228,15 +267,15 @@ interface Found {
 const nothingFound: Found = { head: 0, ids: new Set(), files: new Set() };
 
 /** Reads back to the node's last entry, and as far as the entries of changes left in the outbox can stand. */
-function readTail(path: string, node: string, left: readonly Schema["outbox"][]): Found {
-  const wanted = new Set(left.map(({ id }) => id));
+function readTail(path: string, node: string, left: readonly Left[]): Found {
+  const wanted = new Set(left.map(({ entry }) => entry.id));
   const ids = new Set<string>();
   const files = new Set<string>();
   let head = 0;
   // For each name that the node had: at which of its sequence numbers nothing older is of interest.
   const stopAt = new Map([[node, Infinity]]);
-  for (const row of left)
-    stopAt.set(row.node, Math.min(stopAt.get(row.node) ?? Infinity, row.after_sequence));
+  for (const { entry, afterSequence } of left)
+    stopAt.set(entry.node, Math.min(stopAt.get(entry.node) ?? Infinity, afterSequence));
   for (const { entry, file } of entriesBackward(path)) {
     if (entry.node === node) head = Math.max(head, entry.sequence);
     if (wanted.has(entry.id)) {

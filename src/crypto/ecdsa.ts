@@ -24,7 +24,6 @@ interface Curve {
   readonly digestBytes: number;
   /** True where native code for messages takes well under a millisecond. */
   readonly fast: boolean;
-  readonly otherCurve: string;
 }
 
 export const ecdsaCurves = {
@@ -33,21 +32,18 @@ export const ecdsaCurves = {
     hash: "sha256",
     digestBytes: 32,
     fast: true,
-    otherCurve: "this is no key on the curve P-256",
   },
   "P-384": {
     name: "secp384r1",
     hash: "sha384",
     digestBytes: 48,
     fast: false,
-    otherCurve: "this is no key on the curve P-384",
   },
   "P-521": {
     name: "secp521r1",
     hash: "sha512",
     digestBytes: 64,
     fast: false,
-    otherCurve: "this is no key on the curve P-521",
   },
 } as const satisfies Record<string, Curve>;
 
@@ -62,10 +58,10 @@ export async function generateEcdsa(curve: CurveName): Promise<Material> {
 
 /** A key from outside: PKCS#8 or JWK with the private part, SPKI or JWK without it. */
 export function importEcdsa(imported: ImportedKey, curve: CurveName): Material {
-  const { name, otherCurve } = ecdsaCurves[curve];
+  const { name } = ecdsaCurves[curve];
   return importAsymmetric(imported, (key) => {
     if (key.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== name) {
-      throw invalid(otherCurve);
+      throw invalid("this is no EC key on the curve of its type");
     }
     if (key.type === "private") assertPair(key, name);
   });

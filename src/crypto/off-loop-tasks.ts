@@ -40,7 +40,7 @@ export interface TaskKey extends KeyPair {
   readonly numbers: { scalar?: Buffer; point?: Buffer };
 }
 
-const curves = { "P-256": p256, "P-384": p384, "P-521": p521 } as const;
+const curves = { prime256v1: p256, secp384r1: p384, secp521r1: p521 } as const;
 /** DER of DigestInfo for SHA-256 up to the digest itself (RFC 8017 §9.2, note 1). */
 export const SHA256_DIGEST_INFO = Buffer.from("3031300d060960864801650304020105000420", "hex");
 
@@ -105,8 +105,8 @@ function ecdsaOptions(encoding: SignatureEncoding): {
 }
 
 function curveOf({ publicKey }: TaskKey): (typeof curves)[keyof typeof curves] {
-  const name = publicKey.export({ format: "jwk" }).crv;
-  if (name === "P-256" || name === "P-384" || name === "P-521") return curves[name];
+  const name = publicKey.asymmetricKeyDetails?.namedCurve;
+  if (name === "prime256v1" || name === "secp384r1" || name === "secp521r1") return curves[name];
   throw new Error("a task for an EC key was given another one");
 }
 

@@ -11,6 +11,7 @@ import { KeysteadError, type ErrorCode } from "../errors.ts";
 import type { Authenticator } from "../identity/authenticate.ts";
 import { anonymousCaller, type Caller } from "../identity/caller.ts";
 import { assertLocalClient } from "./dev-guard.ts";
+import { limitedName } from "./ip-address.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 import { UNKNOWN_ADDRESS, type WireRequest } from "./wire.ts";
 
@@ -20,6 +21,8 @@ const FAILURES_PER_SECOND = 20;
 const ADDRESS_RATE_FACTOR = 4;
 const SUMMARIES_MAX = 1000;
 const SUMMARY_MS = 1000;
+/** Names of limited addresses that are remembered, so that they are not made for each request. */
+const NAMES_MAX = 4096;
 /** Stands for the addresses beyond SUMMARIES_MAX. */
 const MANY = "many";
 
@@ -43,6 +46,7 @@ export class Admission {
   readonly #callers: RateLimiter | undefined;
   readonly #addresses: RateLimiter | undefined;
   readonly #failures = new RateLimiter(FAILURES_PER_SECOND);
+  readonly #names = new Map<string, string>();
   #summaries = new Map<string, Summary>();
   #summaryTimer: NodeJS.Timeout | undefined;
   #stopping = false;
@@ -72,7 +76,9 @@ export class Admission {
     this.admitLocal(request);
     // A client that is gone already reads no answer, and its entry could not say where it was.
     if (request.address === UNKNOWN_ADDRESS) throw new KeysteadError("body_incomplete");
-    if (this.#addresses?.take(request.address) === false) throw new KeysteadError("rate_limited");
+    if (this.#addresses?.take(this.#limited(request.address)) === false) {
+      throw new KeysteadError("rate_limited");
+    }
   }
 
   /** In dev mode, throws where the request may come from a web page. */
@@ -103,9 +109,10 @@ export class Admission {
     outcome: ErrorCode,
     severity: Severity,
   ): Promise<never> {
-    const { address } = request;
-    if (!this.#failures.take(address)) {
-      this.#countMore(address, action, severity);
+    const { address, proxy } = request;
+    const limited = this.#limited(address);
+    if (!this.#failures.take(limited)) {
+      this.#countMore(limited, action, severity, proxy);
       throw new KeysteadError("rate_limited");
     }
     const key = `${address} ${action}`;
@@ -122,6 +129,7 @@ export class Admission {
       outcome,
       request: requestId,
       severity,
+      ...(proxy === undefined ? {} : { details: { proxy } }),
     };
     if (this.#summaries.size < SUMMARIES_MAX) {
       this.#summaries.set(key, { facts, more: 0 });
@@ -145,12 +153,24 @@ export class Admission {
     this.#summaries = new Map();
     for (const { facts, more } of summaries.values()) {
       if (more === 0) continue;
-      const entry = { ...facts, request: "", details: { refusals: more } };
+      const entry = { ...facts, request: "", details: { ...facts.details, refusals: more } };
       this.#options.auditor.record(entry).catch(() => undefined);
     }
   }
 
-  #countMore(address: string, action: string, severity: Severity): void {
+  /** What the limits of an address count under; the address itself but for IPv6. */
+  #limited(address: string): string {
+    if (!address.includes(":")) return address;
+    let name = this.#names.get(address);
+    if (name === undefined) {
+      name = limitedName(address);
+      if (this.#names.size >= NAMES_MAX) this.#names.clear();
+      this.#names.set(address, name);
+    }
+    return name;
+  }
+
+  #countMore(address: string, action: string, severity: Severity, proxy?: string): void {
     const key = `${address} ${action}`;
     let summary = this.#summaries.get(key);
     if (summary === undefined && this.#summaries.size >= SUMMARIES_MAX && address !== MANY) {
@@ -165,6 +185,7 @@ export class Admission {
         decision: "deny",
         outcome: "unauthenticated",
         severity,
+        ...(proxy === undefined ? {} : { details: { proxy } }),
       };
       summary = { facts, more: 0 };
       this.#summaries.set(key, summary);

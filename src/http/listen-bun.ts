@@ -2,11 +2,17 @@
 /**
  * The listener on Bun. Routes are matched by Bun's own router, which sees the raw path; `request.url` arrives normalised
  * and is looked at only for what it cannot hide (a `%`, which no canonical path here has).
+ * Another certificate takes another server on the same port (SO_REUSEPORT), since Bun's own `reload` does not change it. For
+ * LEAVING_MS the old server says `Connection: close` with each answer, so that clients come back to the new one without
+ * losing a request; then it stops, which closes the connections that were idle all that time.
  * Invariant: every path takes every method itself, so that no request falls through to another row.
  */
 import { Buffer } from "node:buffer";
 import { KeysteadError } from "../errors.ts";
+import { BodyDeadline } from "./body-deadline.ts";
+import type { TrustedProxies } from "./forwarded.ts";
 import { buildRouteTable, isParameter, type PathEntry } from "./route-table.ts";
+import { TLS_1_2_SUITES, type TlsPair } from "./tls-files.ts";
 import {
   alwaysHeaders,
   BODY_BYTES_MAX,
@@ -21,18 +27,83 @@ import {
 /** Seconds without a byte after which a connection is closed; slow handlers count as well. */
 const IDLE_SECONDS = 120;
 
+/** How long a server that has another certificate than the newest lets its clients go. */
+const LEAVING_MS = 5000;
+/** The number that TLS 1.2 has on the wire; Bun takes no name. */
+const TLS_1_2 = 0x0303;
+
 type BunServer = Bun.Server<undefined>;
 type ParameterRequest = Request & { params?: Record<string, string> };
 
+/** What all requests of a listener share. */
+interface BunContext {
+  readonly internal: boolean;
+  readonly proxies: TrustedProxies | undefined;
+  readonly deadline: BodyDeadline;
+}
+
+/** One server of a listener: it has one certificate for as long as it lives. */
+interface Generation {
+  readonly server: BunServer;
+  /** Its clients are asked to connect anew. */
+  leaving: boolean;
+}
+
 /** Starts listening. Rejects where the address cannot be had. */
-export function listenOnBun(options: ListenOptions): Promise<Listener> {
-  const { fallback, internal } = options;
+export async function listenOnBun(options: ListenOptions): Promise<Listener> {
+  const { host, tls } = options;
+  const entries = buildRouteTable(options.routes);
+  const context: BunContext = {
+    internal: options.internal,
+    proxies: options.proxies,
+    deadline: new BodyDeadline(options.bodySecondsMax),
+  };
+  // A shared port would also be shared with another program that has it in the same way: see first that nobody has it.
+  if (tls !== undefined && options.port !== 0) {
+    const probe = Bun.serve({ hostname: host, port: options.port, fetch: () => new Response() });
+    await probe.stop(true);
+  }
+  let current = startGeneration(options, entries, context, options.port, tls);
+  const port = current.server.port ?? options.port;
+  const old = new Set<Generation>();
+  return {
+    address: `${host.includes(":") ? `[${host}]` : host}:${port}`,
+    port,
+    reloadTls: (pair) => {
+      const last = current;
+      current = startGeneration(options, entries, context, port, pair);
+      last.leaving = true;
+      old.add(last);
+      setTimeout(() => {
+        // After a turn of the loop, so that connections that wait to be taken are taken and not reset.
+        setImmediate(() => {
+          old.delete(last);
+          void last.server.stop(false);
+        });
+      }, LEAVING_MS).unref();
+    },
+    stop: () => {
+      for (const { server } of [current, ...old]) void server.stop(false);
+    },
+    close: async () => {
+      for (const { server } of [current, ...old]) await server.stop(true);
+    },
+  };
+}
+
+function startGeneration(
+  { fallback, host }: ListenOptions,
+  entries: readonly PathEntry[],
+  context: BunContext,
+  port: number,
+  tls: TlsPair | undefined,
+): Generation {
   const routes: Record<string, (request: ParameterRequest, server: BunServer) => Promise<Response>> = {};
-  for (const entry of buildRouteTable(options.routes)) {
+  for (const entry of entries) {
     const names = entry.segments.filter(isParameter).map((segment) => segment.slice(1, -1));
     routes[entry.path.replaceAll(/\{(\w+)\}/g, ":$1")] = (request, server) => {
-      const wire = new BunRequest(request, server, internal, plainParams(names, request.params));
-      return answer(entry, wire).then(toResponse);
+      const wire = new BunRequest(request, server, context, plainParams(names, request.params));
+      return answer(entry, wire).then((response) => respond(response, wire));
     };
   }
   function answer(entry: PathEntry, wire: BunRequest): Promise<WireResponse> {
@@ -42,26 +113,34 @@ export function listenOnBun(options: ListenOptions): Promise<Listener> {
       ? fallback.methodNotAllowed(wire, [...entry.methods.keys()])
       : route.handle(wire);
   }
+  function respond(answered: WireResponse, wire: BunRequest): Response {
+    const response = toResponse(answered);
+    if (generation.leaving || wire.gaveUp) response.headers.set("connection", "close");
+    return response;
+  }
   const server: BunServer = Bun.serve({
-    hostname: options.host,
-    port: options.port,
+    hostname: host,
+    port,
     idleTimeout: IDLE_SECONDS,
     maxRequestBodySize: BODY_BYTES_MAX,
     development: false,
+    ...(tls === undefined ? {} : { tls: tlsOptions(tls), reusePort: true }),
     routes,
-    fetch: async (request, self) =>
-      toResponse(await fallback.notFound(new BunRequest(request, self, internal, {}))),
+    fetch: async (request, self) => {
+      const wire = new BunRequest(request, self, context, {});
+      return respond(await fallback.notFound(wire), wire);
+    },
     error: () => new Response(null, { status: 500 }),
   });
-  const port = server.port ?? options.port;
-  return Promise.resolve({
-    address: `${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
-    port,
-    stop: () => {
-      void server.stop(false);
-    },
-    close: () => server.stop(true),
-  });
+  const generation: Generation = { server, leaving: false };
+  return generation;
+}
+
+/** Bun's suites unless set include static RSA with CBC. TLS 1.3's are not for choosing. */
+function tlsOptions({ cert, key }: TlsPair): Bun.TLSOptions {
+  // The types know no minVersion; what it does is held to real handshakes by test/http/tls.test.ts.
+  const options = { cert, key, ciphers: TLS_1_2_SUITES.join(":"), minVersion: TLS_1_2 };
+  return options;
 }
 
 /** The parameters as a plain object: the router's own is a native one whose every look is slow. */
@@ -96,20 +175,29 @@ class BunRequest implements WireRequest {
   readonly internal: boolean;
   readonly params: Readonly<Record<string, string>>;
   readonly address: string;
+  readonly proxy: string | undefined;
+  /** The body took too long: the rest of it is not waited for. */
+  gaveUp = false;
   readonly #request: Request;
+  readonly #deadline: BodyDeadline;
 
   constructor(
     request: ParameterRequest,
     server: BunServer,
-    internal: boolean,
+    { internal, proxies, deadline }: BunContext,
     params: Readonly<Record<string, string>>,
   ) {
     this.method = request.method;
     this.internal = internal;
     this.params = params;
-    // Taken at once: of a connection that is reset meanwhile it is no longer known.
-    this.address = plainAddress(server.requestIP(request)?.address);
     this.#request = request;
+    this.#deadline = deadline;
+    // Taken at once: of a connection that is reset meanwhile it is no longer known.
+    const peer = plainAddress(server.requestIP(request)?.address);
+    const client =
+      proxies === undefined ? undefined : proxies.clientOf(peer, () => this.header("x-forwarded-for"));
+    this.address = client ?? peer;
+    this.proxy = client === undefined ? undefined : peer;
   }
 
   get queryText(): string {
@@ -132,14 +220,23 @@ class BunRequest implements WireRequest {
   }
 
   readBody(bytesMax: number): Promise<Uint8Array> {
-    return this.#request.arrayBuffer().then(
-      (bytes) => {
-        if (bytes.byteLength > bytesMax) throw new KeysteadError("payload_too_large");
-        return Buffer.from(bytes);
-      },
-      (cause: unknown) => {
-        throw new KeysteadError("body_incomplete", { cause });
-      },
-    );
+    const deadline = this.#deadline;
+    return new Promise((resolve, reject) => {
+      const reading = deadline.begin(() => {
+        this.gaveUp = true;
+        reject(new KeysteadError("body_incomplete"));
+      });
+      this.#request.arrayBuffer().then(
+        (bytes) => {
+          deadline.end(reading);
+          if (bytes.byteLength > bytesMax) reject(new KeysteadError("payload_too_large"));
+          else resolve(Buffer.from(bytes));
+        },
+        (cause: unknown) => {
+          deadline.end(reading);
+          reject(new KeysteadError("body_incomplete", { cause }));
+        },
+      );
+    });
   }
 }

@@ -48,18 +48,21 @@ function describe(route: AnyNativeRoute, alias: number): Json {
     ...parametersOf(route.params, "path"),
     ...parametersOf(route.query, "query"),
     ...(operation.inProject ? [projectParameter] : []),
+    ...(operation.replay === undefined ? [] : [idempotencyKeyParameter]),
     requestIdParameter,
   ];
-  const answer =
-    route.response === undefined
-      ? { description: "Done" }
+  const answer = {
+    description: "Done",
+    ...(operation.replay === undefined ? {} : { headers: replayedHeader }),
+    ...(route.response === undefined
+      ? {}
       : {
-          description: "Done",
           content: {
             "application/json": { schema: schemaOf(route.response, "output") },
             ...binaryContent(route.binary?.answer),
           },
-        };
+        }),
+  };
   return {
     operationId: alias === 0 ? operation.id : `${operation.id}.${alias + 1}`,
     tags: [group],
@@ -126,6 +129,21 @@ const requestIdParameter = {
   required: false,
   description: "An id that the answer and the audit entry repeat.",
   schema: { type: "string", pattern: "^[A-Za-z0-9._-]{1,64}$" },
+};
+
+const idempotencyKeyParameter = {
+  name: "Idempotency-Key",
+  in: "header",
+  required: false,
+  description: "Text of the client's choice: what comes twice under it within 24 hours is done once.",
+  schema: { type: "string", minLength: 1, maxLength: 255 },
+};
+
+const replayedHeader = {
+  "Idempotency-Replayed": {
+    description: "There where the request was done before under the same idempotency key.",
+    schema: { type: "string", const: "true" },
+  },
 };
 
 const problemSchema = {

@@ -3,12 +3,17 @@
  * Invariant: a listener hands over only what matched a route on its raw path, with parameters that hold neither `%` nor
  * `\` nor `/`: nothing is normalised into a match.
  */
+import type { TrustedProxies } from "./forwarded.ts";
+import type { TlsPair } from "./tls-files.ts";
+
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export interface WireRequest {
   readonly method: string;
   /** The client's address, as text. */
   readonly address: string;
+  /** The listed proxy that the request came through, where `address` is not the peer's own. */
+  readonly proxy: string | undefined;
   /** True on the listener that only internal networks reach. */
   readonly internal: boolean;
   /** The values of the path's `{…}` segments. */
@@ -59,12 +64,20 @@ export interface ListenOptions {
   readonly internal: boolean;
   readonly routes: readonly WireRoute[];
   readonly fallback: Fallback;
+  /** Undefined speaks plain HTTP. */
+  readonly tls?: TlsPair | undefined;
+  /** Whose X-Forwarded-For counts; undefined looks at no such header. */
+  readonly proxies?: TrustedProxies | undefined;
+  /** Seconds that a body may take; 30 unless set. */
+  readonly bodySecondsMax?: number;
 }
 
 export interface Listener {
   /** Where it listens, such as `127.0.0.1:8080`. */
   readonly address: string;
   readonly port: number;
+  /** Uses another certificate for new connections; those that are open go on. Throws where it cannot. */
+  reloadTls(pair: TlsPair): void;
   /** Takes no new connections; those that are open may finish. */
   stop(): void;
   /** Ends what is still open. */

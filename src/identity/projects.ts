@@ -105,8 +105,7 @@ export class Projects {
   cancelDeletion(name: string, commit: CommitChange): Promise<Project> {
     return this.#change(name, commit, (project) => {
       if (project.state !== "pending_deletion") throw new KeysteadError("project_not_pending_deletion");
-      const { deletion: _gone, ...rest } = project;
-      return { ...rest, state: "enabled" };
+      return { ...withoutDeletion(project), state: "enabled" };
     });
   }
 
@@ -114,8 +113,7 @@ export class Projects {
   destroy(name: string, nowMs: number, commit: CommitChange): Promise<Project> {
     return this.#change(name, commit, (project) => {
       if (!isDue(project, nowMs)) throw new KeysteadError("conflict");
-      const { deletion: _gone, ...rest } = project;
-      return { ...rest, name: `~${project.id}`, state: "destroyed" };
+      return { ...withoutDeletion(project), name: `~${project.id}`, state: "destroyed" };
     });
   }
 
@@ -129,7 +127,8 @@ export class Projects {
     const project = await this.#find({ name });
     if (project === undefined || project.state === "destroyed") throw new KeysteadError("project_not_found");
     const next = { ...step(project), revision: project.revision + 1 };
-    const { id: _id, created_at: _createdAt, ...set } = this.#rowOf(next);
+    const { name: column, revision, due_at, sealed } = this.#rowOf(next);
+    const set = { name: column, revision, due_at, sealed };
     const where = { id: project.id, revision: project.revision };
     try {
       await commit([{ update: "projects", where, set }], { resource: `project:${name}` });
@@ -163,6 +162,12 @@ export class Projects {
     }
     return { ...record, id: row.id, revision: row.revision };
   }
+}
+
+function withoutDeletion(project: Project): Project {
+  const rest: { -readonly [K in keyof Project]: Project[K] } = { ...project };
+  delete rest.deletion;
+  return rest;
 }
 
 function isDue({ state, deletion }: Project, nowMs: number): boolean {

@@ -15,7 +15,7 @@ export interface DueKeysOptions {
   readonly keyring: Keyring;
   readonly log: Log;
   /** How the service commits what nobody asked for, under an action such as `key.rotate`. */
-  commitOwn(action: "key.rotate" | "key.destroy", key: Key): CommitChange;
+  readonly commitOwn: (action: "key.rotate" | "key.destroy", key: Key) => CommitChange;
 }
 
 /** The job of due keys. */

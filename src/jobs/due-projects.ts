@@ -20,7 +20,10 @@ export interface DueProjectsOptions {
   readonly log: Log;
   readonly now: () => number;
   /** How the service commits what nobody asked for at this moment. */
-  commitOwn(action: "key.destroy" | "secret.delete" | "project.destroy", project: Project): CommitChange;
+  readonly commitOwn: (
+    action: "key.destroy" | "secret.delete" | "project.destroy",
+    project: Project,
+  ) => CommitChange;
 }
 
 /** The job of due projects. */

@@ -59,14 +59,14 @@ export class JobRunner {
 
   async #runRound(): Promise<void> {
     const { store, node, jobs, log, now } = this.#options;
+    const stopped = (): boolean => this.#stopped;
     for (const job of jobs) {
-      if (this.#stopped) return;
+      if (stopped()) return;
       try {
         const lease = { store, holder: node, name: job.name, ttlSeconds: LEASE_SECONDS };
-        if (store.exclusive || (await takeLease(lease, now()))) await job.run(() => this.#stopped);
+        if (store.exclusive || (await takeLease(lease, now()))) await job.run(stopped);
       } catch (error) {
-        if (!this.#stopped)
-          log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
+        if (!stopped()) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
       }
     }
   }

@@ -71,9 +71,8 @@ export const cancellingDeletion: Step = (key) => {
   if (key.state === "disabled" || key.state === "revoked")
     throw new KeysteadError("key_not_pending_deletion");
   assertAllowed(key.state, "cancel_deletion");
-  const { deletion, ...rest } = key;
-  const state: KeyState = deletion?.stateBefore ?? "disabled";
-  return { ...rest, state, revision: key.revision + 1 };
+  const state: KeyState = key.deletion?.stateBefore ?? "disabled";
+  return { ...without(key, "deletion"), state, revision: key.revision + 1 };
 };
 
 /** What is left of a key whose deletion is due. Throws `conflict` where it is not. */
@@ -87,9 +86,8 @@ export const destroying: Step = (key, nowMs) => {
 /** What is left of a key whose project is destroyed. */
 export const destroyingWithProject: Step = (key, nowMs) => {
   if (key.state === "destroyed") return key;
-  const { deletion: _gone, ...rest } = key;
   return {
-    ...rest,
+    ...without(key, "deletion"),
     name: `~${key.id}`,
     nameBefore: key.name,
     state: "destroyed",
@@ -140,14 +138,12 @@ export function assertRotates(key: Pick<Key, "exportable" | "publicOnly">): void
 function withoutNulls(key: Key, update: KeyUpdate): Key {
   let result = key;
   if (update.description === null) {
-    const { description: _gone, ...rest } = result;
-    result = rest;
+    result = without(result, "description");
   } else if (update.description !== undefined) {
     result = { ...result, description: update.description };
   }
   if (update.rotationPeriodDays === null) {
-    const { rotationPeriodDays: _gone, ...rest } = result;
-    result = rest;
+    result = without(result, "rotationPeriodDays");
   }
   return result;
 }
@@ -165,6 +161,13 @@ function withVersionState(key: Key, version: number, state: KeyVersionState): Ke
     candidate === record ? { ...candidate, state } : candidate,
   );
   return next(key, { versions });
+}
+
+function without(key: Key, field: "deletion" | "description" | "rotationPeriodDays"): Key {
+  const rest: { -readonly [K in keyof Key]: Key[K] } = { ...key };
+  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- one of three known names
+  delete rest[field];
+  return rest;
 }
 
 function next(key: Key, fields: Partial<Key>): Key {

@@ -28,6 +28,8 @@ export interface RecordPlace {
     | "account"
     | "token"
     | "jwt-revocation"
+    | "outbox"
+    | "idempotency"
     | "cursor";
   readonly id: string;
   readonly revision: number;

@@ -116,6 +116,14 @@ export class Secrets {
     return { name, version: wanted, createdAt: row.created_at, value };
   }
 
+  /** A secret, found by its id, as it was when a version was put. Throws `secret_not_found`. */
+  async atVersion(projectId: string, id: string, version: number): Promise<Secret> {
+    const [found] = await this.#store.select({ from: "secrets", where: { id, project_id: projectId } });
+    const [put] = await this.#store.select({ from: "secret_versions", where: { secret_id: id, version } });
+    if (found === undefined || put === undefined) throw new KeysteadError("secret_not_found");
+    return { ...this.#open(found), updatedAt: put.created_at, latestVersion: version };
+  }
+
   /** A stretch of a project's secrets, without their values, in the byte order of their names. */
   async list(
     projectId: string,

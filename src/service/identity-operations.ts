@@ -5,7 +5,15 @@ import type { AccountKind, Caller } from "../identity/caller.ts";
 import type { Project } from "../identity/projects.ts";
 import { ALL_PROJECTS, decide, type Binding } from "../policy/decide.ts";
 import type { RoleName } from "../policy/roles.ts";
-import type { GlobalOperation, OperationContext, ResourceName } from "./operation.ts";
+import {
+  refuseReplay,
+  replayNothing,
+  type GlobalMutation,
+  type GlobalOperation,
+  type OperationContext,
+  type Remembered,
+  type ResourceName,
+} from "./operation.ts";
 import { readPage, type Page, type PageInput } from "./paging.ts";
 
 interface Named {
@@ -40,12 +48,20 @@ export interface TokenCreateInput extends Named {
   readonly ttlSeconds: number;
 }
 
-export const projectCreate: GlobalOperation<Named, Project> = {
+/** The project that a change was about, as it is now. */
+async function replayProject({ services }: OperationContext, { object }: Remembered): Promise<Project> {
+  const project = await services.projects.byId(object);
+  if (project === undefined) throw new KeysteadError("project_not_found");
+  return project;
+}
+
+export const projectCreate: GlobalMutation<Named, Project> = {
   id: "project.create",
   scope: "kms:manage_projects",
   inProject: false,
   resource: projectResource,
   run: (context, { name }) => context.services.projects.create(name, context.commit),
+  replay: replayProject,
 };
 
 export const projectList: GlobalOperation<PageInput, Page<Project>> = {
@@ -61,7 +77,7 @@ export const projectList: GlobalOperation<PageInput, Page<Project>> = {
   },
 };
 
-export const projectScheduleDeletion: GlobalOperation<Named & { readonly days: number }, Project> = {
+export const projectScheduleDeletion: GlobalMutation<Named & { readonly days: number }, Project> = {
   id: "project.schedule_deletion",
   scope: "kms:manage_projects",
   severity: "WARNING",
@@ -69,17 +85,19 @@ export const projectScheduleDeletion: GlobalOperation<Named & { readonly days: n
   resource: projectResource,
   run: ({ services, commit }, { name, days }) =>
     services.projects.scheduleDeletion(name, days, services.now(), commit),
+  replay: replayProject,
 };
 
-export const projectCancelDeletion: GlobalOperation<Named, Project> = {
+export const projectCancelDeletion: GlobalMutation<Named, Project> = {
   id: "project.cancel_deletion",
   scope: "kms:manage_projects",
   inProject: false,
   resource: projectResource,
   run: ({ services, commit }, { name }) => services.projects.cancelDeletion(name, commit),
+  replay: replayProject,
 };
 
-export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind }, ShownAccount> = {
+export const accountCreate: GlobalMutation<Named & { readonly kind: AccountKind }, ShownAccount> = {
   id: "account.create",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -88,6 +106,7 @@ export const accountCreate: GlobalOperation<Named & { readonly kind: AccountKind
     const account = await context.services.accounts.create(name, kind, context.commit);
     return { account, bindings: [] };
   },
+  replay: replayAccount,
 };
 
 export const accountGet: GlobalOperation<Named, ShownAccount> = {
@@ -107,7 +126,7 @@ export const accountList: GlobalOperation<PageInput, Page<Account>> = {
     readPage(services.cursors, input, (after, rows) => services.accounts.list(after, rows)),
 };
 
-export const accountBind: GlobalOperation<BindInput, ShownAccount> = {
+export const accountBind: GlobalMutation<BindInput, ShownAccount> = {
   id: "account.bind",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -120,9 +139,10 @@ export const accountBind: GlobalOperation<BindInput, ShownAccount> = {
     const account = await context.services.accounts.bind(name, binding, context.commit);
     return shown(context, account);
   },
+  replay: replayAccount,
 };
 
-export const accountUnbind: GlobalOperation<Named & { readonly binding: string }, undefined> = {
+export const accountUnbind: GlobalMutation<Named & { readonly binding: string }, undefined> = {
   id: "account.unbind",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -131,15 +151,17 @@ export const accountUnbind: GlobalOperation<Named & { readonly binding: string }
     await context.services.accounts.unbind(name, binding, context.commit);
     return undefined;
   },
+  replay: replayNothing,
 };
 
-export const tokenCreate: GlobalOperation<TokenCreateInput, { plainToken: string; token: ApiToken }> = {
+export const tokenCreate: GlobalMutation<TokenCreateInput, { plainToken: string; token: ApiToken }> = {
   id: "token.create",
   scope: "kms:manage_accounts",
   inProject: false,
   resource: accountResource,
   run: (context, { name, label, ttlSeconds }) =>
     context.services.accounts.createToken(name, label, ttlSeconds, context.commit),
+  replay: refuseReplay,
 };
 
 export const tokenList: GlobalOperation<Named, readonly ApiToken[]> = {
@@ -150,7 +172,7 @@ export const tokenList: GlobalOperation<Named, readonly ApiToken[]> = {
   run: (context, { name }) => context.services.accounts.tokens(name),
 };
 
-export const tokenRevoke: GlobalOperation<Named & { readonly token: string }, undefined> = {
+export const tokenRevoke: GlobalMutation<Named & { readonly token: string }, undefined> = {
   id: "token.revoke",
   scope: "kms:manage_accounts",
   inProject: false,
@@ -159,9 +181,10 @@ export const tokenRevoke: GlobalOperation<Named & { readonly token: string }, un
     await context.services.accounts.revokeToken(name, token, context.commit);
     return undefined;
   },
+  replay: replayNothing,
 };
 
-export const jwtRevoke: GlobalOperation<
+export const jwtRevoke: GlobalMutation<
   { readonly subject: string; readonly issuedBefore: number },
   undefined
 > = {
@@ -173,6 +196,7 @@ export const jwtRevoke: GlobalOperation<
     await context.services.jwtRevocations.revoke(subject, issuedBefore, context.commit);
     return undefined;
   },
+  replay: replayNothing,
 };
 
 export const whoami: GlobalOperation<undefined, { caller: Caller; bindings: readonly ShownBinding[] }> = {
@@ -185,6 +209,13 @@ export const whoami: GlobalOperation<undefined, { caller: Caller; bindings: read
     bindings: await shownBindings(context, context.caller.bindings),
   }),
 };
+
+/** The account that a change was about, as it is now. */
+async function replayAccount(context: OperationContext, { object }: Remembered): Promise<ShownAccount> {
+  const account = await context.services.accounts.byId(object);
+  if (account === undefined) throw new KeysteadError("account_not_found");
+  return shown(context, account);
+}
 
 async function shown(context: OperationContext, account: Account): Promise<ShownAccount> {
   return { account, bindings: await shownBindings(context, account.bindings) };

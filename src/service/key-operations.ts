@@ -25,7 +25,13 @@ import {
 } from "../keyring/lifecycle.ts";
 import { decide } from "../policy/decide.ts";
 import { findKey, findOtherKey, keyResource, type Named } from "./key-resource.ts";
-import type { ProjectContext, ProjectOperation } from "./operation.ts";
+import type {
+  Committing,
+  ProjectContext,
+  ProjectMutation,
+  ProjectOperation,
+  Remembered,
+} from "./operation.ts";
 import { readPage, type Page, type PageInput } from "./paging.ts";
 
 export interface KeyCreateInput extends Named {
@@ -66,15 +72,21 @@ export interface ExportInput extends VersionInput {
   readonly cipherOnly: boolean;
 }
 
-export const keyCreate: ProjectOperation<KeyCreateInput, Key> = {
+/** The key that a change was about, as it is now, whatever is called by its name meanwhile. */
+function replayKey(context: ProjectContext, { object }: Remembered): Key | Promise<Key> {
+  return context.services.keyring.get(context.project.id, object);
+}
+
+export const keyCreate: ProjectMutation<KeyCreateInput, Key> = {
   id: "key.create",
   scope: "kms:create_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => createKey(context, input, undefined),
+  replay: replayKey,
 };
 
-export const keyImport: ProjectOperation<KeyImportInput, Key> = {
+export const keyImport: ProjectMutation<KeyImportInput, Key> = {
   id: "key.import",
   scope: "kms:import_key",
   inProject: true,
@@ -85,6 +97,7 @@ export const keyImport: ProjectOperation<KeyImportInput, Key> = {
     const wrapping = await findOtherKey(context, imported.wrappedUnder, "kms:decrypt");
     return createKey(context, input, await unwrapImported(context.services.keyring, wrapping, imported));
   },
+  replay: replayKey,
 };
 
 export const keyGet: ProjectOperation<Named, Key> = {
@@ -112,61 +125,68 @@ export const keyList: ProjectOperation<PageInput & KeyFilter, Page<Key>> = {
   },
 };
 
-export const keyRotate: ProjectOperation<Named, Key> = {
+export const keyRotate: ProjectMutation<Named, Key> = {
   id: "key.rotate",
   scope: "kms:rotate_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => context.services.keyring.rotate(context.project.id, input.name, context.commit),
+  replay: replayKey,
 };
 
-export const keyUpdate: ProjectOperation<Named & { readonly update: KeyUpdate }, Key> = {
+export const keyUpdate: ProjectMutation<Named & { readonly update: KeyUpdate }, Key> = {
   id: "key.update",
   scope: "kms:update_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => change(context, input, updating(input.update)),
+  replay: replayKey,
 };
 
-export const keyEnable: ProjectOperation<VersionInput, Key> = {
+export const keyEnable: ProjectMutation<VersionInput, Key> = {
   id: "key.enable",
   scope: "kms:disable_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => change(context, input, enabling(input.version), input.version),
+  replay: replayKey,
 };
 
-export const keyDisable: ProjectOperation<VersionInput, Key> = {
+export const keyDisable: ProjectMutation<VersionInput, Key> = {
   id: "key.disable",
   scope: "kms:disable_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => change(context, input, disabling(input.version), input.version),
+  replay: replayKey,
 };
 
-export const keyRevoke: ProjectOperation<Named, Key> = {
+export const keyRevoke: ProjectMutation<Named, Key> = {
   id: "key.revoke",
   scope: "kms:revoke_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => change(context, input, revoking),
+  replay: replayKey,
 };
 
-export const keyScheduleDeletion: ProjectOperation<Named & { readonly days: number }, Key> = {
+export const keyScheduleDeletion: ProjectMutation<Named & { readonly days: number }, Key> = {
   id: "key.schedule_deletion",
   scope: "kms:delete_key",
   severity: "WARNING",
   inProject: true,
   resource: keyResource,
   run: (context, input) => change(context, input, schedulingDeletion(input.days)),
+  replay: replayKey,
 };
 
-export const keyCancelDeletion: ProjectOperation<Named, Key> = {
+export const keyCancelDeletion: ProjectMutation<Named, Key> = {
   id: "key.cancel_deletion",
   scope: "kms:delete_key",
   inProject: true,
   resource: keyResource,
   run: (context, input) => change(context, input, cancellingDeletion),
+  replay: replayKey,
 };
 
 export const keyPublic: ProjectOperation<VersionInput, PublicKey> = {
@@ -206,7 +226,12 @@ export const keyExport: ProjectOperation<ExportInput, ExportedKey> = {
   },
 };
 
-function change(context: ProjectContext, input: Named, step: Step, version?: number): Promise<Key> {
+function change(
+  context: ProjectContext & Committing,
+  input: Named,
+  step: Step,
+  version?: number,
+): Promise<Key> {
   const { project, services, commit } = context;
   return services.keyring.change(project.id, input.name, step, commit, version);
 }
@@ -225,7 +250,7 @@ function fits(key: Key, filter: KeyFilter): boolean {
 }
 
 function createKey(
-  context: ProjectContext,
+  context: ProjectContext & Committing,
   input: KeyCreateInput,
   imported: ImportedKey | undefined,
 ): Promise<Key> {

@@ -1,11 +1,13 @@
 /**
  * What an operation is: one row of the table that every API of this service is served from.
  * Invariant: an operation is reached through `perform` only, which decides and records; `run` may take for granted that
- * its caller is allowed to do this to the resource that `resource` names.
+ * its caller is allowed to do this to the resource that `resource` names. Only a mutation can commit a change, and each
+ * mutation says how it is answered when it comes again under its idempotency key.
  */
 import type { CommitChange } from "../audit/change.ts";
 import type { Severity } from "../audit/entry.ts";
 import type { Auditor } from "../audit/auditor.ts";
+import { KeysteadError } from "../errors.ts";
 import type { Accounts } from "../identity/accounts.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { JwtRevocations } from "../identity/jwt.ts";
@@ -38,8 +40,6 @@ export interface ResourceName {
 export interface OperationContext {
   readonly services: Services;
   readonly caller: Caller;
-  /** Commits a change with this call's audit entry. */
-  readonly commit: CommitChange;
   /** The version used or made, for the audit entry of what is no change. */
   version: number;
   /** Counts and codes for the audit entry of what is no change. */
@@ -48,6 +48,20 @@ export interface OperationContext {
 
 export interface ProjectContext extends OperationContext {
   readonly project: Project;
+}
+
+/** What a mutation's `run` has besides. */
+export interface Committing {
+  /** Commits a change with this call's audit entry, and remembers it under the call's idempotency key. Once a call. */
+  readonly commit: CommitChange;
+}
+
+/** What is known of a change that was made under an idempotency key. */
+export interface Remembered {
+  /** The id of the object that the change made or updated; "" where it only removed. */
+  readonly object: string;
+  /** The version that was made; 0 where there is none. */
+  readonly version: number;
 }
 
 interface OperationBase<I> {
@@ -62,16 +76,48 @@ interface OperationBase<I> {
   resource(input: I): ResourceName | undefined;
 }
 
-/** An operation on what belongs to a project. */
+/** An operation on what belongs to a project, which changes nothing. */
 export interface ProjectOperation<I, O> extends OperationBase<I> {
   readonly inProject: true;
+  readonly replay?: undefined;
   run(context: ProjectContext, input: I): O | Promise<O>;
 }
 
-/** An operation on the service as a whole. */
+/** An operation on the service as a whole, which changes nothing. */
 export interface GlobalOperation<I, O> extends OperationBase<I> {
   readonly inProject: false;
+  readonly replay?: undefined;
   run(context: OperationContext, input: I): O | Promise<O>;
 }
 
-export type Operation<I, O> = ProjectOperation<I, O> | GlobalOperation<I, O>;
+/** A change to what belongs to a project. */
+export interface ProjectMutation<I, O> extends OperationBase<I> {
+  readonly inProject: true;
+  run(context: ProjectContext & Committing, input: I): O | Promise<O>;
+  /**
+   * The answer to a call that was done before under the same idempotency key with the same input: made anew of what there
+   * is now. Where the answer held a secret: `refuseReplay`; where nothing is answered: `replayNothing`.
+   */
+  replay(context: ProjectContext, remembered: Remembered, input: I): O | Promise<O>;
+}
+
+/** A change to the service as a whole. */
+export interface GlobalMutation<I, O> extends OperationBase<I> {
+  readonly inProject: false;
+  run(context: OperationContext & Committing, input: I): O | Promise<O>;
+  /** As in ProjectMutation. */
+  replay(context: OperationContext, remembered: Remembered, input: I): O | Promise<O>;
+}
+
+export type Operation<I, O> =
+  ProjectOperation<I, O> | GlobalOperation<I, O> | ProjectMutation<I, O> | GlobalMutation<I, O>;
+
+/** The `replay` of a mutation whose answer holds a secret: that is shown once. */
+export function refuseReplay(): never {
+  throw new KeysteadError("idempotency_secret");
+}
+
+/** The `replay` of a mutation that answers nothing. */
+export function replayNothing(): undefined {
+  return undefined;
+}

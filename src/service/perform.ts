@@ -1,6 +1,7 @@
 /**
  * The single door: whatever is done here on behalf of a caller is done by `perform`.
  * The way: parse, resolve the project, decide, run, record, wait for the record. Refusals and failures take it too.
+ * A mutation that comes again under its idempotency key is not run but answered anew; that is recorded like any call.
  * Invariant: no result leaves before its audit entry is written; a change's entry is committed with the change.
  */
 import type { CommitChange } from "../audit/change.ts";
@@ -10,7 +11,16 @@ import type { Caller } from "../identity/caller.ts";
 import type { Project } from "../identity/projects.ts";
 import { ALL_PROJECTS, decide } from "../policy/decide.ts";
 import { isKeyId } from "../keyring/keyring.ts";
-import type { Operation, ProjectContext, ResourceName, Services } from "./operation.ts";
+import { StoreConflict } from "../storage/store.ts";
+import type { Attempt, Idempotency } from "./idempotency.ts";
+import type {
+  Committing,
+  Operation,
+  ProjectContext,
+  Remembered,
+  ResourceName,
+  Services,
+} from "./operation.ts";
 
 /** One call as a facade hands it in. */
 export interface Call<I> {
@@ -19,17 +29,29 @@ export interface Call<I> {
   readonly project: string;
   readonly requestId: string;
   readonly address: string;
+  /** The proxy's address, where the client's own was told by one. */
+  readonly proxy?: string | undefined;
   /** Turns what came over the wire into the operation's input; throws a KeysteadError where it does not fit. */
   parse(): I;
+  /** The client's idempotency key, where it sent one; asked of mutations only. Throws a KeysteadError for a malformed one. */
+  readonly idempotencyKey?: (() => string | undefined) | undefined;
+  /** Told where a call was not run, since it was done before. */
+  readonly onReplayed?: (() => unknown) | undefined;
 }
 
 export class Door {
   readonly services: Services;
+  readonly #idempotency: Idempotency;
   /** Told of every operation and its outcome, for the metrics. */
   readonly #count: (operation: string, outcome: string) => void;
 
-  constructor(services: Services, count: (operation: string, outcome: string) => void) {
+  constructor(
+    services: Services,
+    idempotency: Idempotency,
+    count: (operation: string, outcome: string) => void,
+  ) {
     this.services = services;
+    this.#idempotency = idempotency;
     this.#count = count;
   }
 
@@ -40,6 +62,7 @@ export class Door {
     let failure: KeysteadError | undefined;
     try {
       const input = call.parse();
+      const key = operation.replay === undefined ? undefined : call.idempotencyKey?.();
       context.resource = operation.resource(input);
       if (operation.inProject) {
         const found = this.services.projects.byName(call.project);
@@ -49,7 +72,8 @@ export class Door {
         if (context.resource?.kind === "key" && isKeyId(context.resource.name)) await context.nameKey();
       }
       authorize(operation, call.caller, context);
-      const running = operation.run(context, input);
+      const running =
+        key === undefined ? operation.run(context, input) : this.#runOnce(operation, context, input, key);
       result = running instanceof Promise ? await running : running;
     } catch (thrown) {
       failure = asKeysteadError(thrown);
@@ -61,6 +85,22 @@ export class Door {
     this.#count(operation.id, context.outcome);
     if (failure !== undefined) throw failure;
     return result as O;
+  }
+
+  #runOnce<I, O>(operation: Operation<I, O>, context: CallContext<I, O>, input: I, key: string): Promise<O> {
+    const { caller, found } = context;
+    return this.#idempotency.once<O>(
+      { project: found?.id ?? "", caller, operation: operation.id, key, input },
+      (attempt) => {
+        context.attempt = attempt;
+        return operation.run(context, input);
+      },
+      (remembered) => {
+        context.noteReplay(remembered);
+        if (operation.replay === undefined) throw new Error(`${operation.id} is no mutation`);
+        return operation.replay(context, remembered, input);
+      },
+    );
   }
 }
 
@@ -83,7 +123,7 @@ function hasPart(caller: Caller, project: Project | undefined): boolean {
   );
 }
 
-class CallContext<I, O> implements ProjectContext {
+class CallContext<I, O> implements ProjectContext, Committing {
   readonly services: Services;
   readonly caller: Caller;
   readonly #operation: Operation<I, O>;
@@ -95,6 +135,8 @@ class CallContext<I, O> implements ProjectContext {
   decision: "allow" | "deny" = "deny";
   outcome = "ok";
   committed = false;
+  /** Set where the call came with an idempotency key under which nothing is remembered. */
+  attempt: Attempt | undefined;
 
   constructor(services: Services, operation: Operation<I, O>, call: Call<I>) {
     this.services = services;
@@ -130,20 +172,41 @@ class CallContext<I, O> implements ProjectContext {
 
   get commit(): CommitChange {
     return async (writes, changed) => {
+      // Types say so as well; but a change that an idempotency key passes over must not come about by a cast either.
+      if (this.#operation.replay === undefined) throw new Error(`${this.#operation.id} is no mutation`);
       const facts = this.facts();
-      const { details = facts.details, resource, version = 0 } = changed;
-      await this.services.auditor.commitChange(
-        { ...facts, resource, version, ...(details === undefined ? {} : { details }) },
-        writes,
-        () => {
-          this.committed = true;
-        },
-      );
+      const { resource, version = 0 } = changed;
+      const details = this.#withProxy(changed.details ?? this.details);
+      const all =
+        this.attempt === undefined || this.committed ? writes : this.attempt.withRow(writes, version);
+      try {
+        await this.services.auditor.commitChange(
+          { ...facts, resource, version, ...(details === undefined ? {} : { details }) },
+          all,
+          () => {
+            this.committed = true;
+            if (this.attempt !== undefined) this.attempt.committed = true;
+          },
+        );
+      } catch (error) {
+        // To whoever commits, a StoreConflict means that its own rows were changed: it would try again.
+        if (error instanceof StoreConflict && error.table === "idempotency")
+          throw new KeysteadError("conflict", { cause: error });
+        throw error;
+      }
     };
   }
 
+  /** What the audit entry of a replay says. */
+  noteReplay({ version }: Remembered): void {
+    this.version = version;
+    this.details = { replayed: 1 };
+    this.#call.onReplayed?.();
+  }
+
   facts(): AuditFacts {
-    const { details, resource } = this;
+    const { resource } = this;
+    const details = this.#withProxy(this.details);
     const facts = {
       action: this.#operation.id,
       address: this.#call.address,
@@ -158,5 +221,11 @@ class CallContext<I, O> implements ProjectContext {
       version: this.version,
     } as const;
     return details === undefined ? facts : { ...facts, details };
+  }
+
+  /** An entry keeps both addresses: the client's, and that of the proxy which told it. */
+  #withProxy(details: AuditFacts["details"]): AuditFacts["details"] {
+    const { proxy } = this.#call;
+    return proxy === undefined ? details : { ...details, proxy };
   }
 }

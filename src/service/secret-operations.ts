@@ -1,7 +1,12 @@
 /** The operations on secrets. */
 import { decide } from "../policy/decide.ts";
 import type { Secret, SecretValue } from "../secrets/secrets.ts";
-import type { ProjectOperation, ResourceName } from "./operation.ts";
+import {
+  replayNothing,
+  type ProjectMutation,
+  type ProjectOperation,
+  type ResourceName,
+} from "./operation.ts";
 import { readPage, type Page, type PageInput } from "./paging.ts";
 
 interface Named {
@@ -10,13 +15,15 @@ interface Named {
 
 const secretResource = (input: Named): ResourceName => ({ kind: "secret", name: input.name });
 
-export const secretPut: ProjectOperation<Named & { readonly value: Uint8Array }, Secret> = {
+export const secretPut: ProjectMutation<Named & { readonly value: Uint8Array }, Secret> = {
   id: "secret.put",
   scope: "kms:put_secret",
   inProject: true,
   resource: secretResource,
   run: (context, { name, value }) =>
     context.services.secrets.put(context.project.id, name, value, context.commit),
+  replay: (context, { object, version }) =>
+    context.services.secrets.atVersion(context.project.id, object, version),
 };
 
 export const secretGet: ProjectOperation<Named & { readonly version: number | undefined }, SecretValue> = {
@@ -46,7 +53,7 @@ export const secretList: ProjectOperation<PageInput, Page<Secret>> = {
   },
 };
 
-export const secretDelete: ProjectOperation<Named, undefined> = {
+export const secretDelete: ProjectMutation<Named, undefined> = {
   id: "secret.delete",
   scope: "kms:delete_secret",
   inProject: true,
@@ -55,4 +62,5 @@ export const secretDelete: ProjectOperation<Named, undefined> = {
     await context.services.secrets.remove(context.project.id, name, context.commit);
     return undefined;
   },
+  replay: replayNothing,
 };

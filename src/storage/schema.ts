@@ -66,7 +66,7 @@ export interface Schema {
   idempotency: { id: Uint8Array; created_at: string; sealed: Uint8Array };
   /** Which node does a job that only one may do at a time. */
   leases: { name: string; holder: string; revision: number; expires_at: string };
-  /** Audit entries whose change is committed and which may not stand in the log yet. */
+  /** Audit entries whose change is committed and which may not stand in the log yet; `entry` is sealed, in base64. */
   outbox: { id: string; node: string; after_sequence: number; entry: string };
   /** The highest audit sequence that a node is known to have written. */
   audit_heads: { node: string; sequence: number };

@@ -177,6 +177,16 @@ describe("the audit log", () => {
     await assert.rejects(log.append(entry(), true), { code: "audit_unavailable" });
     assert.equal(sink.syncs, 1);
   });
+
+  test("refuses what waits when a flush fails at the opening of a new file, and writes nothing more", async () => {
+    const { log, sink, fatal } = open();
+    sink.flushFailing = true;
+    log.reopen();
+    await assert.rejects(log.append(entry(), false), { code: "audit_unavailable" });
+    assert.equal(fatal.length, 1);
+    await wait(20);
+    assert.equal(sink.text, "");
+  });
 });
 
 describe("the service while its audit log cannot be written", () => {

@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
-import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
-import { nullSink } from "../../src/audit/audit-sink.ts";
-import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "../../src/audit/auditor.ts";
-import { canonicalLine, type AuditEntry } from "../../src/audit/entry.ts";
-import { openSqlite } from "../../src/storage/sqlite.ts";
-import type { Store, Write } from "../../src/storage/store.ts";
+import { StartRefused } from "../../src/start-refused.ts";
 import { startServer, temporaryFolder, type TestService } from "../harness.ts";
 import { FakeSink } from "./fake-sink.ts";
 
@@ -213,6 +219,25 @@ describe("the audit log's file", () => {
     });
   });
 
+  test("is named in the refusal to start where its disk is full", async () => {
+    const folder = temporaryFolder();
+    await (await durable(folder)).close();
+    // Something that has to be recorded before anything is served.
+    appendFileSync(join(folder, "audit.log"), '{"action":"key.enc');
+    const sink = new FakeSink();
+    sink.failing = true;
+    const settings = {
+      KEYSTEAD_DATA_PATH: join(folder, "data"),
+      KEYSTEAD_AUDIT_LOG: join(folder, "audit.log"),
+    };
+    await assert.rejects(startServer(settings, { auditSink: sink }), (error: Error) => {
+      assert.ok(error instanceof StartRefused, String(error));
+      assert.match(error.message, /^KEYSTEAD_AUDIT_LOG cannot be written at .*: is its disk full\?$/);
+      return true;
+    });
+    await (await durable(folder)).close();
+  });
+
   test("is named in the refusal to start where it cannot be opened", async () => {
     await assert.rejects(
       startServer({ KEYSTEAD_AUDIT_LOG: temporaryFolder() }),
@@ -223,173 +248,31 @@ describe("the audit log's file", () => {
       /KEYSTEAD_AUDIT_LOG cannot be opened/,
     );
   });
-});
 
-describe("the outbox", () => {
-  test("is not cleaned at a start before the disk has what was found in the log", async () => {
+  test("is refused with a clear line where it is no audit log, which is left as it was", async () => {
     const folder = temporaryFolder();
-    const path = join(folder, "audit.log");
-    const entry = leftEntry("left-1", "main");
-    // What kill -9 leaves: the line is in the file, nobody flushed it.
-    writeFileSync(path, canonicalLine(entry, 1));
-    const sink = new FakeSink();
-    await using store = await storeWith([entry]);
-    const syncsAtCommit: number[] = [];
-    const watched = watchCommits(store, () => syncsAtCommit.push(sink.syncs));
-    const auditor = await open(watched, { path, sink });
-    assert.equal((await store.select({ from: "outbox" })).length, 0);
-    assert.deepEqual(syncsAtCommit, [1]);
-    assert.deepEqual(actions(sink.text), ["audit.recover"], "and the line is not written twice");
-    await auditor.close();
-  });
-
-  test("loses the entries of an outage when the disk has them", async () => {
-    const sink = new FakeSink();
-    await using store = await storeWith([]);
-    const auditor = await open(store, { sink });
-    sink.failing = true;
-    await assert.rejects(auditor.commitChange(serviceFacts("test.change"), []), {
-      code: "audit_unavailable",
-    });
-    assert.equal((await store.select({ from: "outbox" })).length, 1, "the change was committed");
-    sink.failing = false;
-    await until(async () => (await store.select({ from: "outbox" })).length === 0);
-    assert.deepEqual(actions(sink.text), ["audit.resume", "test.change"]);
-    await auditor.close();
-  });
-
-  test("takes no change while the log cannot be written", async () => {
-    const sink = new FakeSink();
-    await using store = await storeWith([]);
-    let commits = 0;
-    const auditor = await open(
-      watchCommits(store, () => commits++),
-      { sink },
-    );
-    sink.failing = true;
-    await assert.rejects(auditor.record(serviceFacts("test.read")), { code: "audit_unavailable" });
-    await assert.rejects(auditor.commitChange(serviceFacts("test.change"), []), {
-      code: "audit_unavailable",
-    });
-    assert.equal(commits, 0);
-    await auditor.close();
-  });
-
-  test("gives a renamed node what it left under its old name, once", async () => {
-    const folder = temporaryFolder();
-    const path = join(folder, "audit.log");
-    const [written, missing] = [leftEntry("left-1", "old"), leftEntry("left-2", "old")];
-    writeFileSync(path, canonicalLine(written, 1));
-    await using store = await storeWith([written, missing]);
-    await (await open(store, { path, node: "new" })).close();
-    assert.equal((await store.select({ from: "outbox" })).length, 0);
-    // A crash between the log and the outbox: the row is there again, its line is under the new name.
-    await store.commit([outboxRow(missing)]);
-    await (await open(store, { path, node: "new" })).close();
-    const entries = lines(readFileSync(path, "utf8"));
-    assert.deepEqual(
-      entries.map(({ action, node, sequence }) => [action, node, sequence]),
-      [
-        ["test.change", "old", 1],
-        ["test.change", "new", 1],
-        ["audit.recover", "new", 2],
-        ["audit.recover", "new", 3],
-      ],
-    );
-    assert.deepEqual([entries[1]?.id, entries[1]?.details], [missing.id, { count: 1, node: "old" }]);
-    assert.deepEqual(entries[3]?.details, { entries_appended: 0, torn_bytes_cut: 0 });
-  });
-
-  test("keeps the rows of other nodes where they share the database", async () => {
-    const sink = new FakeSink();
-    await using store = await storeWith([leftEntry("left-1", "other")]);
-    const auditor = await open({ ...bound(store), exclusive: false }, { sink });
-    assert.equal((await store.select({ from: "outbox" })).length, 1);
-    assert.equal(sink.text, "");
-    await auditor.close();
+    const at = (name: string): string => join(folder, name);
+    writeFileSync(at("target"), "");
+    symlinkSync(at("target"), at("link"));
+    symlinkSync(at("nowhere"), at("dangling"));
+    execFileSync("mkfifo", [at("pipe")]);
+    mkdirSync(at("folder"));
+    writeFileSync(at("foreign"), "a line of another program\nand half of one");
+    for (const [path, why] of [
+      [at("link"), /it is a symbolic link; name the file that it leads to$/],
+      [at("dangling"), /it is a symbolic link/],
+      [at("pipe"), /it is a pipe or a device, not a file$/],
+      ["/dev/null", /it is a pipe or a device, not a file$/],
+      [at("folder"), /it is a folder$/],
+      [at("foreign"), /it is another program's file; nothing was changed$/],
+    ] as const) {
+      await assert.rejects(startServer({ KEYSTEAD_AUDIT_LOG: path }), (error: Error) => {
+        assert.ok(error instanceof StartRefused, String(error));
+        assert.match(error.message, why);
+        return true;
+      });
+    }
+    assert.equal(readFileSync(at("foreign"), "utf8"), "a line of another program\nand half of one");
+    assert.deepEqual([existsSync(at("nowhere")), readFileSync(at("target"), "utf8")], [false, ""]);
   });
 });
-
-interface DisposableStore extends Store {
-  [Symbol.asyncDispose](): Promise<void>;
-}
-
-async function storeWith(left: readonly AuditEntry[]): Promise<DisposableStore> {
-  const store = await openSqlite(":memory:", () => undefined);
-  if (left.length > 0) await store.commit(left.map(outboxRow));
-  return { ...bound(store), [Symbol.asyncDispose]: () => store.close() };
-}
-
-function bound(store: Store): Store {
-  return {
-    exclusive: store.exclusive,
-    select: (query) => store.select(query),
-    commit: (writes) => store.commit(writes),
-    writable: () => store.writable(),
-    waiting: () => store.waiting(),
-    scrub: () => store.scrub(),
-    close: () => store.close(),
-  };
-}
-
-function watchCommits(store: Store, onCommit: () => void): Store {
-  return {
-    ...bound(store),
-    commit: (writes) => {
-      onCommit();
-      return store.commit(writes);
-    },
-  };
-}
-
-let boots = 0;
-
-function open(store: Store, options: Partial<AuditorOptions>): Promise<Auditor> {
-  return openAuditor(
-    {
-      store,
-      node: "main",
-      bootId: `boot${++boots}`,
-      path: undefined,
-      durability: "written",
-      onFatal: (error) => assert.fail(error),
-      onState: () => undefined,
-      ...options,
-    },
-    nullSink,
-  );
-}
-
-function leftEntry(id: string, node: string): AuditEntry {
-  return {
-    ...serviceFacts("test.change"),
-    details: { count: 1 },
-    id,
-    node,
-    time: "2026-11-22T00:00:00.000Z",
-  };
-}
-
-function outboxRow(entry: AuditEntry): Write {
-  const row = { id: entry.id, node: entry.node, after_sequence: 0, entry: JSON.stringify(entry) };
-  return { insert: "outbox", row };
-}
-
-function lines(text: string): (AuditEntry & { readonly sequence: number })[] {
-  return text
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as AuditEntry & { readonly sequence: number });
-}
-
-function actions(text: string): string[] {
-  return lines(text).map(({ action }) => action);
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error("it did not come about");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

@@ -43,7 +43,7 @@ export class FakeSink implements AuditSink {
 
   async reopen(): Promise<void> {
     this.reopens++;
-    return Promise.resolve();
+    return this.flushFailing ? Promise.reject(new FlushFailed(new Error("I/O error"))) : Promise.resolve();
   }
 
   async wasMoved(): Promise<boolean> {

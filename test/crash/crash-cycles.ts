@@ -228,6 +228,8 @@ class CrashRun {
     if (entry.action === "audit.recover") {
       this.#recovered += entry.details?.["entries_appended"] ?? 0;
       this.#torn += entry.details?.["torn_bytes_cut"] ?? 0;
+      if (entry.details?.["rows_forged"] !== undefined)
+        this.#broken.push("a start took rows of its own outbox for forged ones");
     }
     this.#unaudited.delete(entry.request);
     const isChange = ["key.create", "key.rotate", "secret.put"].includes(entry.action);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { importP256, openP256 } from "../../src/crypto/ecdsa.ts";
+import { importEcdsa, openEcdsa } from "../../src/crypto/ecdsa.ts";
 import type { ImportedKey, Material } from "../../src/crypto/material.ts";
 import { KeysteadError } from "../../src/errors.ts";
 import { opensslIsMissing, opensslSign, opensslVerify } from "./openssl.ts";
@@ -12,7 +12,7 @@ const jwk = privateKey.export({ format: "jwk" });
 const otherJwk = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
 const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
 const spki = publicKey.export({ format: "der", type: "spki" });
-const key = openP256(importP256({ format: "pkcs8", bytes: pkcs8 }));
+const key = openEcdsa(importEcdsa({ format: "pkcs8", bytes: pkcs8 }, "P-256"), "P-256");
 
 /** SubjectPublicKeyInfo up to the point: id-ecPublicKey, prime256v1 (RFC 5480 §2.1.1). */
 const spkiHead = (pointBytes: number): Buffer =>
@@ -23,89 +23,91 @@ const spkiHead = (pointBytes: number): Buffer =>
   );
 
 describe("ECDSA signatures", () => {
-  test("over a digest verify as over its message, and the other way round", () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (message) => {
+  test("over a digest verify as over its message, and the other way round", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (message) => {
         const digest = sha256(message);
-        const byDigest = key.signDigest(digest);
-        const byMessage = key.signMessage(message);
-        assert.ok(key.verifyMessage(message, byDigest));
-        assert.ok(key.verifyDigest(digest, byMessage));
-        assert.ok(key.verifyMessage(message, byMessage));
-        assert.ok(key.verifyDigest(digest, byDigest));
+        const byDigest = await key.sign({ digest });
+        const byMessage = await key.sign({ message });
+        assert.ok(await key.verify({ message }, byDigest));
+        assert.ok(await key.verify({ digest }, byMessage));
+        assert.ok(await key.verify({ message }, byMessage));
+        assert.ok(await key.verify({ digest }, byDigest));
       }),
       { numRuns: 25 },
     );
   });
 
-  test("are refused over another message, by message and by digest", () => {
+  test("are refused over another message, by message and by digest", async () => {
     for (const signature of [
-      key.signMessage(Buffer.from("one")),
-      key.signDigest(sha256(Buffer.from("one"))),
+      await key.sign({ message: Buffer.from("one") }),
+      await key.sign({ digest: sha256(Buffer.from("one")) }),
     ]) {
-      assert.equal(key.verifyMessage(Buffer.from("two"), signature), false);
-      assert.equal(key.verifyDigest(sha256(Buffer.from("two")), signature), false);
+      assert.equal(await key.verify({ message: Buffer.from("two") }, signature), false);
+      assert.equal(await key.verify({ digest: sha256(Buffer.from("two")) }, signature), false);
     }
   });
 
-  test("are refused with any bit flipped, by message and by digest", () => {
+  test("are refused with any bit flipped, by message and by digest", async () => {
     const message = Buffer.from("message");
     const digest = sha256(message);
-    const signature = Buffer.from(key.signMessage(message));
+    const signature = Buffer.from(await key.sign({ message }));
     for (let bit = 0; bit < signature.length * 8; bit += 3) {
       const changed = Buffer.from(signature);
       changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      assert.equal(key.verifyMessage(message, changed), false, `bit ${bit}`);
-      assert.equal(key.verifyDigest(digest, changed), false, `bit ${bit}`);
+      assert.equal(await key.verify({ message }, changed), false, `bit ${bit}`);
+      assert.equal(await key.verify({ digest }, changed), false, `bit ${bit}`);
     }
   });
 
-  test("of no DER form are refused without an exception", () => {
+  test("of no DER form are refused without an exception", async () => {
     const message = Buffer.from("message");
     for (const signature of [
       Buffer.alloc(0),
       Buffer.alloc(64, 1),
       Buffer.from("3006020101020101", "hex"),
       Buffer.from("3006020100020100", "hex"),
-      Buffer.concat([Buffer.from(key.signMessage(message)), Buffer.alloc(1)]),
+      Buffer.concat([Buffer.from(await key.sign({ message })), Buffer.alloc(1)]),
     ]) {
-      assert.equal(key.verifyMessage(message, signature), false);
-      assert.equal(key.verifyDigest(sha256(message), signature), false);
+      assert.equal(await key.verify({ message }, signature), false);
+      assert.equal(await key.verify({ digest: sha256(message) }, signature), false);
     }
   });
 
-  test("are not made with a public key", () => {
-    const publicOnly = openP256(importP256({ format: "spki", bytes: spki }));
+  test("are not made with a public key", async () => {
+    const publicOnly = openEcdsa(importEcdsa({ format: "spki", bytes: spki }, "P-256"), "P-256");
     assert.equal(publicOnly.canSign, false);
-    assert.throws(() => publicOnly.signMessage(Buffer.from("m")), { code: "key_public_only" });
-    assert.throws(() => publicOnly.signDigest(sha256(Buffer.from("m"))), { code: "key_public_only" });
+    assert.throws(() => publicOnly.sign({ message: Buffer.from("m") }), { code: "key_public_only" });
+    assert.throws(() => publicOnly.sign({ digest: sha256(Buffer.from("m")) }), {
+      code: "key_public_only",
+    });
   });
 
-  test("of ours are good for OpenSSL", { skip: opensslIsMissing }, () => {
+  test("of ours are good for OpenSSL", { skip: opensslIsMissing }, async () => {
     const message = Buffer.from("from here");
-    assert.ok(opensslVerify(key.publicKeyDer(), message, key.signMessage(message)));
-    assert.ok(opensslVerify(key.publicKeyDer(), message, key.signDigest(sha256(message))));
-    assert.equal(opensslVerify(key.publicKeyDer(), Buffer.from("x"), key.signMessage(message)), false);
+    assert.ok(opensslVerify(key.publicKeyDer(), message, await key.sign({ message })));
+    assert.ok(opensslVerify(key.publicKeyDer(), message, await key.sign({ digest: sha256(message) })));
+    assert.equal(opensslVerify(key.publicKeyDer(), Buffer.from("x"), await key.sign({ message })), false);
   });
 
-  test("of OpenSSL are good for us", { skip: opensslIsMissing }, () => {
+  test("of OpenSSL are good for us", { skip: opensslIsMissing }, async () => {
     const message = Buffer.from("from there");
     const signature = opensslSign(pkcs8, message);
-    assert.ok(key.verifyMessage(message, signature));
-    assert.ok(key.verifyDigest(sha256(message), signature));
+    assert.ok(await key.verify({ message }, signature));
+    assert.ok(await key.verify({ digest: sha256(message) }, signature));
   });
 });
 
 describe("importing a P-256 key", () => {
   test("gives the same material from PKCS#8 and from JWK, private and public", () => {
     assert.deepEqual(
-      importP256({ format: "jwk", jwk: { ...jwk } }),
-      importP256({ format: "pkcs8", bytes: pkcs8 }),
+      importEcdsa({ format: "jwk", jwk: { ...jwk } }, "P-256"),
+      importEcdsa({ format: "pkcs8", bytes: pkcs8 }, "P-256"),
     );
     const { kty, crv, x, y } = jwk;
-    const publicFromJwk = importP256({ format: "jwk", jwk: { kty, crv, x, y } });
+    const publicFromJwk = importEcdsa({ format: "jwk", jwk: { kty, crv, x, y } }, "P-256");
     assert.equal(publicFromJwk.form, "spki");
-    assert.deepEqual(publicFromJwk, importP256({ format: "spki", bytes: spki }));
+    assert.deepEqual(publicFromJwk, importEcdsa({ format: "spki", bytes: spki }, "P-256"));
   });
 
   test("gives the same material from a compressed point", () => {
@@ -113,8 +115,8 @@ describe("importing a P-256 key", () => {
     const isOdd = ((Buffer.from(jwk.y ?? "", "base64url")[31] ?? 0) & 1) === 1;
     const compressed = Buffer.concat([spkiHead(33), Buffer.of(isOdd ? 3 : 2), x]);
     assert.deepEqual(
-      importP256({ format: "spki", bytes: compressed }),
-      importP256({ format: "spki", bytes: spki }),
+      importEcdsa({ format: "spki", bytes: compressed }, "P-256"),
+      importEcdsa({ format: "spki", bytes: spki }, "P-256"),
     );
   });
 
@@ -178,7 +180,7 @@ function sha256(message: Uint8Array): Buffer {
 }
 
 function refuses(imported: ImportedKey): void {
-  const run = (): Material => importP256(imported);
+  const run = (): Material => importEcdsa(imported, "P-256");
   assert.throws(run, (error) => error instanceof KeysteadError && error.code === "invalid_key_material");
 }
 

@@ -139,7 +139,7 @@ async function runBlocks(document: string, blocks: readonly Block[]): Promise<Ma
       REPOSITORY,
       NPM_START: scripts.start,
       SERVER_LOG: join(temporaryFolder(), "server.log"),
-      BUNKMS_ADDR: `:${port}`,
+      BUNKMS_ADDR: `127.0.0.1:${port}`,
       KEYSTEAD_URL: `http://localhost:${port}`,
     },
   });

@@ -87,6 +87,7 @@ describe("server mode", () => {
   });
   test("does not start where nobody could log in", async () => {
     const settings = {
+      KEYSTEAD_ADDR: "127.0.0.1:0",
       KEYSTEAD_ROOT_KEY: "00".repeat(32),
       KEYSTEAD_DATA_PATH: ":memory:",
       KEYSTEAD_AUDIT_LOG: "/dev/null",

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, test } from "node:test";
+import { plainAddress, UNKNOWN_ADDRESS, type WireRequest } from "../../src/http/wire.ts";
 import { startServer, type Answer, type TestService } from "../harness.ts";
 
 const list = (service: TestService, token?: string): Promise<Answer> =>
@@ -81,5 +82,55 @@ describe("connections and floods", () => {
     const [chunk] = (await once(socket, "data")) as [Buffer];
     assert.match(chunk.toString("latin1"), /^HTTP\/1\.1 413/);
     socket.destroy();
+  });
+});
+
+describe("a client that goes away", () => {
+  test("in the middle of its request stands in the audit log with the address that it had", async () => {
+    await using service = await startServer();
+    const token = await service.token("admin");
+    const head = `POST /v1/encrypt/k HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nX-Request-Id: gone\r\n`;
+    const socket = connect(service.port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.write(`${head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`);
+    // The next one is answered: the service has the first one's head by then.
+    await list(service, token);
+    socket.resetAndDestroy();
+    let entry: Record<string, unknown> | undefined;
+    const deadline = performance.now() + 10_000;
+    while (entry === undefined && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      entry = service.auditEntries().find(({ request }) => request === "gone");
+    }
+    assert.deepEqual([entry?.["outcome"], entry?.["address"]], ["body_incomplete", "127.0.0.1"]);
+  });
+
+  test("before its address is known is refused, and leaves no audit entry that says so", async () => {
+    await using service = await startServer();
+    const token = await service.token("reader");
+    const route = service.keystead.routes.find(({ method, path }) => method === "GET" && path === "/v1/keys");
+    const ask = async (address: string, authorization: string | undefined): Promise<[number, unknown]> => {
+      const request: WireRequest = {
+        method: "GET",
+        address,
+        proxy: undefined,
+        internal: false,
+        params: {},
+        queryText: "",
+        header: (name) => (name === "authorization" ? authorization : undefined),
+        readBody: () => Promise.resolve(new Uint8Array(0)),
+      };
+      const response = await route?.handle(request);
+      assert.ok(response);
+      const { code } = JSON.parse(String(response.body)) as { code?: string };
+      return [response.status, code];
+    };
+    assert.equal(plainAddress(undefined), UNKNOWN_ADDRESS);
+    assert.deepEqual(await ask("192.0.2.1", `Bearer ${token}`), [200, undefined]);
+    const entries = service.auditEntries().length;
+    assert.deepEqual(await ask(UNKNOWN_ADDRESS, `Bearer ${token}`), [400, "body_incomplete"]);
+    assert.deepEqual(await ask(UNKNOWN_ADDRESS, undefined), [400, "body_incomplete"]);
+    await service.close();
+    assert.equal(service.auditEntries().length, entries);
   });
 });

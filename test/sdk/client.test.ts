@@ -41,6 +41,22 @@ describe("the client against the service", () => {
     await assert.rejects(key.encrypt("c-key", "\ud800"), { code: "invalid_encoding" });
   });
 
+  test("makes a change once that is sent twice under one idempotency key, and sends no key that is none", async () => {
+    const { key, account } = client();
+    await key.create("c-once");
+    for (const idempotencyKey of ["c-once-1", "c-once-1", "c-once-2"])
+      await key.rotate("c-once", { idempotencyKey });
+    assert.equal((await key.get("c-once")).latest_version, 3);
+    const call = { idempotencyKey: "c-once-1" };
+    assert.deepEqual(
+      await account.create("c-once", "service", call),
+      await account.create("c-once", "service", call),
+    );
+    for (const idempotencyKey of ["", "a b", 'a"b', "é", "a".repeat(256)]) {
+      await assert.rejects(key.rotate("c-once", { idempotencyKey }), { code: "invalid_idempotency_key" });
+    }
+  });
+
   test("signs and verifies messages and digests", async () => {
     const { key } = client();
     await key.create("c-sign", { type: "ecdsa-p256" });

@@ -17,7 +17,7 @@ import {
   type BatchResult,
 } from "../../service/batch-operations.ts";
 import type { ProjectOperation } from "../../service/operation.ts";
-import { BinaryBatch } from "./binary-batch.ts";
+import { binaryBatch, type BinaryBatch } from "./binary-batch.ts";
 import {
   AAD_BYTES_MAX,
   base64Bytes,
@@ -31,7 +31,7 @@ import {
   textOrBase64,
   versionNumber,
 } from "./fields.ts";
-import { JsonBatch, parseBatchBody, type BatchBody, type ItemFields } from "./json-batch.ts";
+import { jsonBatch, parseBatchBody, type BatchBody, type ItemFields, type JsonBatch } from "./json-batch.ts";
 import { nativeRoute, parseWith, type AnyNativeRoute, type BinaryForm } from "./native-route.ts";
 import {
   MAC_BYTES_MAX,
@@ -51,8 +51,8 @@ interface BatchRow<I, O> {
   /** An item's schema, for the API's description; `read` holds items to it. */
   readonly item: z.ZodObject;
   readonly result: z.ZodObject;
-  read(fields: ItemFields): I;
-  render(result: O): string;
+  readonly read: (fields: ItemFields) => I;
+  readonly render: (result: O) => string;
   readonly binary?: BinaryForm<Params, BatchInput<I, O>, BatchResult>;
 }
 
@@ -80,7 +80,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
       request: "contexts and plaintexts",
       answer: "ciphertexts",
       input: ({ params, bytes }) =>
-        new BinaryBatch<Plaintext, Encrypted>(params.name, bytes, {
+        binaryBatch<Plaintext, Encrypted>(params.name, bytes, {
           dataBytesMax: PAYLOAD_BYTES_MAX,
           read: ({ aad: context, data }) => ({ plaintext: data, aad: context }),
           result: ({ ciphertext }) => ciphertext,
@@ -101,7 +101,7 @@ export const batchRoutes: readonly AnyNativeRoute[] = [
       request: "contexts and ciphertexts",
       answer: "plaintexts",
       input: ({ params, bytes }) =>
-        new BinaryBatch<Ciphertext, Decrypted>(params.name, bytes, {
+        binaryBatch<Ciphertext, Decrypted>(params.name, bytes, {
           dataBytesMax: CIPHERTEXT_BYTES_MAX,
           read: ({ aad: context, data }) => ({ ciphertext: data, aad: context }),
           result: ({ plaintext }) => plaintext,
@@ -172,7 +172,7 @@ function batchRoute<I, O>(row: BatchRow<I, O>): AnyNativeRoute {
     bodyBytesMax: BATCH_BODY_BYTES_MAX,
     response: answerOf(row.result),
     input: ({ params, body }) =>
-      new JsonBatch<I, O>(params.name, body.items, { read: row.read, render: row.render }),
+      jsonBatch<I, O>(params.name, body.items, { read: row.read, render: row.render }),
     output: (result, input) => JSON.parse((input as JsonBatch<I, O>).answer(result)) as unknown,
     outputText: (result, input) => (input as JsonBatch<I, O>).answer(result),
     ...(row.binary === undefined ? {} : { binary: row.binary }),
@@ -199,7 +199,7 @@ function reencryptRoute(): AnyNativeRoute {
     bodyBytesMax: BATCH_BODY_BYTES_MAX,
     response: answerOf(z.strictObject({ ciphertext: base64Text, version: versionNumber })),
     input({ params, body }) {
-      const batch = new JsonBatch<Item, Encrypted>(params.name, body.items as unknown as ItemFields[], {
+      const batch = jsonBatch<Item, Encrypted>(params.name, body.items, {
         read(one) {
           const context = aadOf(one);
           const next = bytesOf("to_aad", one["to_aad"], one["to_aad_b64"], AAD_BYTES_MAX) ?? context;

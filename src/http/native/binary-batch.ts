@@ -9,7 +9,7 @@
 import { Buffer } from "node:buffer";
 import { asBuffer } from "../../bytes.ts";
 import { KeysteadError } from "../../errors.ts";
-import { BATCH_ITEMS_MAX } from "../../service/batch-operations.ts";
+import { BATCH_ITEMS_MAX, type BatchInput } from "../../service/batch-operations.ts";
 import { AAD_BYTES_MAX } from "./fields.ts";
 
 const LENGTH_BYTES = 4;
@@ -23,49 +23,47 @@ export interface Frame {
 
 export interface BinaryBatchOptions<I, O> {
   readonly dataBytesMax: number;
-  read(frame: Frame): I;
-  result(result: O): Buffer;
+  readonly read: (frame: Frame) => I;
+  /** The bytes of a result. */
+  readonly result: (result: O) => Buffer;
 }
 
-export class BinaryBatch<I, O> {
-  readonly name: string;
-  readonly count: number;
-  readonly #frames: readonly Frame[];
-  readonly #options: BinaryBatchOptions<I, O>;
-  readonly #results: Buffer[];
+/** A batch as it came in frames, with room for its results. */
+export interface BinaryBatch<I, O> extends BatchInput<I, O> {
+  /** The whole answer, when all is done. */
+  answer(): Buffer<ArrayBuffer>;
+}
 
-  /** Throws `invalid_body`, `payload_too_large`. */
-  constructor(name: string, bytes: Uint8Array, options: BinaryBatchOptions<I, O>) {
-    this.name = name;
-    this.#frames = framesOf(asBuffer(bytes));
-    this.count = this.#frames.length;
-    this.#options = options;
-    this.#results = new Array<Buffer>(2 * this.count);
-  }
-
-  item(index: number): I {
-    const frame = this.#frames[index];
-    if (frame === undefined) throw new KeysteadError("invalid_body");
-    if (frame.data.length > this.#options.dataBytesMax || (frame.aad?.length ?? 0) > AAD_BYTES_MAX) {
-      throw new KeysteadError("payload_too_large");
-    }
-    return this.#options.read(frame);
-  }
-
-  done(index: number, result: O | KeysteadError): void {
-    const failed = result instanceof KeysteadError;
-    const bytes = failed ? Buffer.from(result.code, "latin1") : this.#options.result(result);
-    const header = Buffer.allocUnsafe(1 + LENGTH_BYTES);
-    header[0] = failed ? REFUSED : DONE;
-    header.writeUInt32BE(bytes.length, 1);
-    this.#results[2 * index] = header;
-    this.#results[2 * index + 1] = bytes;
-  }
-
-  /** The whole answer. */
-  answer(): Buffer<ArrayBuffer> {
-    return Buffer.concat(this.#results);
-  }
+/** Makes a batch of a body in frames. Throws `invalid_body`, `payload_too_large`. */
+export function binaryBatch<I, O>(
+  name: string,
+  bytes: Uint8Array,
+  { dataBytesMax, read, result: bytesOf }: BinaryBatchOptions<I, O>,
+): BinaryBatch<I, O> {
+  const frames = framesOf(asBuffer(bytes));
+  const results = new Array<Buffer>(2 * frames.length);
+  return {
+    name,
+    count: frames.length,
+    item(index) {
+      const frame = frames[index];
+      if (frame === undefined) throw misshapen();
+      if (frame.data.length > dataBytesMax || (frame.aad?.length ?? 0) > AAD_BYTES_MAX) {
+        throw new KeysteadError("payload_too_large");
+      }
+      return read(frame);
+    },
+    done(index, result) {
+      const failed = result instanceof KeysteadError;
+      const answer = failed ? Buffer.from(result.code, "latin1") : bytesOf(result);
+      const header = Buffer.allocUnsafe(1 + LENGTH_BYTES);
+      header[0] = failed ? REFUSED : DONE;
+      header.writeUInt32BE(answer.length, 1);
+      results[2 * index] = header;
+      results[2 * index + 1] = answer;
+    },
+    answer: () => Buffer.concat(results),
+  };
 }
 
 function framesOf(bytes: Buffer): Frame[] {

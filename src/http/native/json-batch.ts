@@ -5,7 +5,7 @@
  * value is that item's error.
  */
 import { errorRegistry, KeysteadError } from "../../errors.ts";
-import { BATCH_ITEMS_MAX, type BatchResult } from "../../service/batch-operations.ts";
+import { BATCH_ITEMS_MAX, type BatchInput, type BatchResult } from "../../service/batch-operations.ts";
 
 /** One item as it came: texts by name, but for `version`, a number. */
 export type ItemFields = Readonly<Record<string, string | undefined>> & { readonly version?: number };
@@ -18,9 +18,9 @@ export interface BatchBody {
 
 export interface JsonBatchOptions<I, O> {
   /** Reads an item; throws a KeysteadError where a value is no good. */
-  read(fields: ItemFields): I;
+  readonly read: (fields: ItemFields) => I;
   /** The result as JSON text. */
-  render(result: O): string;
+  readonly render: (result: O) => string;
 }
 
 /**
@@ -57,33 +57,28 @@ export function parseBatchBody(
   return { ...value, items: items as ItemFields[] };
 }
 
-export class JsonBatch<I, O> {
-  readonly name: string;
-  readonly count: number;
-  readonly #items: readonly ItemFields[];
-  readonly #options: JsonBatchOptions<I, O>;
-  readonly #results: string[];
+/** A batch as it came as JSON, with room for its results. */
+export interface JsonBatch<I, O> extends BatchInput<I, O> {
+  /** The whole answer, when all is done. */
+  answer(result: BatchResult): string;
+}
 
-  constructor(name: string, items: readonly ItemFields[], options: JsonBatchOptions<I, O>) {
-    this.name = name;
-    this.count = items.length;
-    this.#items = items;
-    this.#options = options;
-    this.#results = new Array<string>(items.length);
-  }
-
-  item(index: number): I {
-    return this.#options.read(this.#items[index] ?? {});
-  }
-
-  done(index: number, result: O | KeysteadError): void {
-    this.#results[index] = result instanceof KeysteadError ? errorText(result) : this.#options.render(result);
-  }
-
-  /** The whole answer. */
-  answer({ failed }: BatchResult): string {
-    return `{"results":[${this.#results.join(",")}],"failed":${failed}}`;
-  }
+/** Makes a batch of items that `parseBatchBody` has passed. */
+export function jsonBatch<I, O>(
+  name: string,
+  items: readonly ItemFields[],
+  options: JsonBatchOptions<I, O>,
+): JsonBatch<I, O> {
+  const results = new Array<string>(items.length);
+  return {
+    name,
+    count: items.length,
+    item: (index) => options.read(items[index] ?? {}),
+    done(index, result) {
+      results[index] = result instanceof KeysteadError ? errorText(result) : options.render(result);
+    },
+    answer: ({ failed }) => `{"results":[${results.join(",")}],"failed":${failed}}`,
+  };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -11,6 +11,7 @@ import { DEFAULT_PROJECT } from "../../identity/projects.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Admission } from "../admission.ts";
+import { IDEMPOTENCY_KEY_HEADER, parseIdempotencyKey, REPLAYED_HEADER } from "../idempotency-key.ts";
 import { isJsonMediaType, parseJsonBody } from "../json-body.ts";
 import { problemResponse } from "../problem.ts";
 import { requestIdOf } from "../request-id.ts";
@@ -47,6 +48,7 @@ export interface NativeApiOptions {
 
 /** A body that took longer than this is followed by a second look at its sender's credentials. */
 const SLOW_BODY_MS = 200;
+const replayedHeaders = { [REPLAYED_HEADER]: "true" } as const;
 const projectHeader = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** The native API's routes, ready for a listener. */
@@ -91,6 +93,7 @@ function handler(
   const reads = row.body !== undefined || row.method === "POST";
   const bodyBytesMax = row.bodyBytesMax ?? BODY_BYTES_DEFAULT;
   const severity = operation.severity ?? "WARNING";
+  const mutates = operation.replay !== undefined;
   const hidden = row.internalOnly === true && !options.internalEverywhere;
 
   return (request) => {
@@ -141,12 +144,14 @@ function handler(
     }
     let input: unknown;
     const binary = row.binary !== undefined && isBinary(request) ? row.binary : undefined;
+    const replay = mutates ? { happened: false } : undefined;
     const project = request.header("x-keystead-project");
     const result = await door.perform(operation, {
       caller,
       project: project ?? DEFAULT_PROJECT,
       requestId,
       address: request.address,
+      proxy: request.proxy,
       parse() {
         // Told after the caller is known, so that a try from outside is recorded like any other refusal.
         if (hidden && !request.internal) throw new KeysteadError("route_not_found");
@@ -154,16 +159,20 @@ function handler(
         input = parseInput(request, project, bytes, binary);
         return input;
       },
+      idempotencyKey: mutates ? () => parseIdempotencyKey(request.header(IDEMPOTENCY_KEY_HEADER)) : undefined,
+      onReplayed: replay && (() => (replay.happened = true)),
     });
     if (binary !== undefined) {
       const body = binary.output(result, input);
       return { status: row.status, contentType: BINARY_TYPE, requestId, body };
     }
-    if (row.status === 204) return { status: 204, contentType: undefined, requestId, body: null };
+    const extra = replay?.happened === true ? { headers: replayedHeaders } : undefined;
+    if (row.status === 204) return { status: 204, contentType: undefined, requestId, body: null, ...extra };
     return {
       status: row.status,
       contentType: "application/json",
       requestId,
+      ...extra,
       body: row.outputText?.(result, input) ?? JSON.stringify(row.output(result, input)),
     };
   }

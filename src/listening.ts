@@ -1,0 +1,128 @@
+/**
+ * Listening: the concrete addresses that the settings stand for, each with its listener, all with the same certificate.
+ * Invariant: in server mode nothing that others can reach is served in the clear, unless a setting says that a proxy before
+ * it does TLS; either every address is listened on or none is.
+ */
+import { isLoopback, type Address, type Config } from "./config.ts";
+import { readTlsPair, type TlsPair } from "./http/tls-files.ts";
+import type { Fallback, Listener, ListenOptions, WireRoute } from "./http/wire.ts";
+import { StartRefused } from "./start-refused.ts";
+import type { Log } from "./telemetry/log.ts";
+
+/** What is served. */
+export interface Served {
+  readonly routes: readonly WireRoute[];
+  readonly fallback: Fallback;
+}
+
+/** Throws StartRefused where the addresses may not be listened on, or where the TLS files do not serve. */
+export function assertListenable(config: Config): void {
+  const { addr, internalAddr, devMode, tls, tlsByProxy } = config;
+  if (tls !== undefined) readTlsPair(tls);
+  if (devMode || tls !== undefined || tlsByProxy) return;
+  assertPrivate("KEYSTEAD_ADDR", addr);
+  if (internalAddr !== undefined) assertPrivate("KEYSTEAD_INTERNAL_ADDR", internalAddr);
+}
+
+function assertPrivate(name: string, { host, port }: Address): void {
+  if (host !== "" && isLoopback(host)) return;
+  const what = host === "" ? `listens on every address (:${port})` : "is not a loopback address";
+  throw new StartRefused(
+    `${name} ${what}, and there is no TLS: set KEYSTEAD_TLS_CERT and KEYSTEAD_TLS_KEY, or 127.0.0.1:${port}, or KEYSTEAD_TLS_BY_PROXY=1 where a proxy does TLS`,
+  );
+}
+
+/** Starts listening on every configured address. Throws StartRefused where one cannot be had. */
+export async function openListeners(config: Config, served: Served): Promise<Listener[]> {
+  assertListenable(config);
+  const tls = config.tls === undefined ? undefined : readTlsPair(config.tls);
+  const start = await listenFunction();
+  const listeners: Listener[] = [];
+  for (const { hosts, port, internal, optional } of placesOf(config)) {
+    const options = {
+      ...served,
+      port: portFor(listeners, port, internal),
+      internal,
+      tls,
+      proxies: config.trustedProxies,
+    };
+    const listener = await firstOf(hosts, (host) => start({ ...options, host }));
+    if (listener !== undefined) listeners.push(listener);
+    else if (!optional) {
+      for (const opened of listeners) await opened.close();
+      throw new StartRefused(`KEYSTEAD_ADDR ${hosts[0] ?? ""}:${port} cannot be listened on; is it in use?`);
+    }
+  }
+  return listeners;
+}
+
+/** Reads the TLS files anew for all connections that come from now on. What does not serve is logged and changes nothing. */
+export function reloadTls({ tls }: Config, listeners: readonly Listener[], log: Log): void {
+  if (tls === undefined) return;
+  let pair: TlsPair;
+  try {
+    pair = readTlsPair(tls);
+    for (const listener of listeners) listener.reloadTls(pair);
+  } catch (error) {
+    log.error("the TLS files were not taken; the certificate stays as it was", {
+      cause: error instanceof StartRefused ? error.message : String(error),
+    });
+    return;
+  }
+  log.info("the TLS files were read anew; new connections get their certificate");
+}
+
+async function listenFunction(): Promise<(options: ListenOptions) => Promise<Listener>> {
+  return !("bun" in process.versions)
+    ? (await import("./http/listen-node.ts")).listenOnNode
+    : (await import("./http/listen-bun.ts")).listenOnBun;
+}
+
+interface Place {
+  /** The first that can be had is taken. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly internal: boolean;
+  /** A machine without IPv6 has one loopback address less. */
+  readonly optional: boolean;
+}
+
+/** The concrete addresses that the settings stand for. */
+function placesOf(config: Config): Place[] {
+  const expand = ({ host, port }: Address, internal: boolean): Place[] => {
+    const place = (hosts: readonly string[], optional = false): Place => ({
+      hosts,
+      port,
+      internal,
+      optional,
+    });
+    const loopbackOnly = config.devMode && !config.devAnyAddress;
+    if (loopbackOnly && (host === "" || host === "localhost"))
+      return [place(["127.0.0.1"]), place(["::1"], true)];
+    return [place(host === "" ? ["::", "0.0.0.0"] : [host])];
+  };
+  return [
+    ...expand(config.addr, false),
+    ...(config.internalAddr === undefined ? [] : expand(config.internalAddr, true)),
+  ];
+}
+
+async function firstOf(
+  hosts: readonly string[],
+  start: (host: string) => Promise<Listener>,
+): Promise<Listener | undefined> {
+  for (const host of hosts) {
+    try {
+      return await start(host);
+    } catch {
+      // The next one, if there is one.
+    }
+  }
+  return undefined;
+}
+
+/** Port 0 means any free one; both loopback addresses then share the first's. */
+function portFor(listeners: readonly Listener[], port: number, internal: boolean): number {
+  const [first] = listeners;
+  return port === 0 && !internal && first !== undefined ? first.port : port;
+}
