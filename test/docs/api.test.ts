@@ -7,9 +7,30 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { z } from "zod";
-import { errorRegistry } from "../../src/errors.ts";
+import { algorithmOf, keyTypes, purposesOf } from "../../src/crypto/catalogue.ts";
+import { asKeysteadError, errorRegistry } from "../../src/errors.ts";
 import { nativeRoutes } from "../../src/http/native/native-api.ts";
 import type { AnyNativeRoute } from "../../src/http/native/native-route.ts";
+import {
+  assertAllowed,
+  keyChanges,
+  keyStates,
+  keyUses,
+  type KeyChange,
+  type KeyState,
+  type KeyUse,
+} from "../../src/keyring/key-states.ts";
+import type { Key } from "../../src/keyring/key.ts";
+import {
+  cancellingDeletion,
+  DELETION_DAYS_MAX,
+  disabling,
+  enabling,
+  revoking,
+  schedulingDeletion,
+  updating,
+  type Step,
+} from "../../src/keyring/lifecycle.ts";
 import { roles, scopes } from "../../src/policy/roles.ts";
 import { clientSettings, serverSettings, type Setting } from "../../src/settings.ts";
 import { startDev } from "../harness.ts";
@@ -52,29 +73,79 @@ function isRule(row: string[] | undefined): boolean {
 }
 
 describe("docs/api.md", () => {
+  const operations = new Map<string, AnyNativeRoute[]>();
+  for (const route of nativeRoutes) {
+    const { id } = route.operation;
+    operations.set(id, [...(operations.get(id) ?? []), route]);
+  }
+
   test("has a section for every operation and for no other, in the order of the table", () => {
     const headings = [...read("docs/api.md").matchAll(/^### (.+)$/gm)].map(([, heading]) => heading);
-    const ids = nativeRoutes.map(({ operation }) => operation.id);
-    assert.deepEqual([...headings].sort(), [...ids].sort());
+    assert.deepEqual(headings, [...operations.keys()]);
   });
 
-  for (const route of nativeRoutes) {
-    const { operation } = route;
-    test(`says of ${operation.id} its paths, scope, status, fields and answer`, () => {
-      const text = section("docs/api.md", `### ${operation.id}`);
-      const paths = [route.path, ...(route.alsoAt ?? [])].map((path) => `\`${route.method} ${path}\``);
-      const scope = operation.scope === undefined ? "No scope: any caller" : `Scope \`${operation.scope}\``;
-      const facts = `${paths.join(" or ")}. ${scope}. Answers with ${route.status}.`;
-      assert.ok(text.split("\n").includes(facts), `expected the line: ${facts}`);
+  for (const [id, routes] of operations) {
+    test(`says of ${id} its paths, scope, status, fields and answer`, () => {
+      const text = section("docs/api.md", `### ${id}`);
+      for (const route of routes) {
+        const paths = [route.path, ...(route.alsoAt ?? [])].map((path) => `\`${route.method} ${path}\``);
+        const { scope } = route.operation;
+        const asked = scope === undefined ? "No scope: any caller" : `Scope \`${scope}\``;
+        const facts = `${paths.join(" or ")}. ${asked}. Answers with ${route.status}.`;
+        assert.ok(text.split("\n").includes(facts), `expected the line: ${facts}`);
+      }
       assert.deepEqual(
         tableRows(text).map(([name, where]) => `${name ?? ""} ${where ?? ""}`),
-        fieldsOf(route),
+        routes.flatMap(fieldsOf),
       );
-      const answer = /```json\n(.*?)```/s.exec(text)?.[1];
-      assert.equal(answer === undefined, route.response === undefined);
-      if (answer !== undefined) route.response?.parse(JSON.parse(answer));
+      const answers = [...text.matchAll(/```json\n(.*?)```/gs)].map(([, answer = ""]) => answer);
+      const responses = routes.flatMap(({ response }) => (response === undefined ? [] : [response]));
+      assert.equal(answers.length, responses.length);
+      for (const [i, response] of responses.entries()) response.parse(JSON.parse(answers[i] ?? ""));
     });
   }
+
+  test("lists every key type and purpose as the catalogue has it", () => {
+    const listed = (values: readonly string[] = []): string =>
+      values.map((value) => `\`${value}\``).join(", ");
+    assert.deepEqual(
+      tableRows(section("docs/api.md", "## Key types")),
+      keyTypes.flatMap((type) =>
+        purposesOf(type).map((purpose) => {
+          const algorithm = algorithmOf(type, purpose);
+          const signs = algorithm.family === "signature" ? algorithm : undefined;
+          const noncesMax = algorithm.family === "cipher" ? algorithm.noncesMax : undefined;
+          assert.ok(noncesMax === undefined || noncesMax === 2 ** 32);
+          return [
+            `\`${type}\``,
+            `\`${purpose}\``,
+            algorithm.exportName,
+            signs?.digestBytes === undefined ? "" : `${signs.digestBytes} bytes`,
+            listed(signs?.schemes),
+            listed(signs?.encodings),
+            listed(algorithm.exportFormats),
+            noncesMax === undefined ? "" : "2³²",
+          ];
+        }),
+      ),
+    );
+  });
+
+  test("says of every use and change in every state what the service does", () => {
+    const text = section("docs/api.md", "## Key states");
+    const [head] = text.split("\n").filter((line) => line.startsWith("|"));
+    assert.deepEqual(
+      head?.match(/`\w+`/g),
+      keyStates.map((state) => `\`${state}\``),
+    );
+    assert.deepEqual(
+      tableRows(text).map(([action, , ...cells]) => [action, ...cells]),
+      [...keyUses, ...keyChanges].map((action) => [
+        `\`${action}\``,
+        ...keyStates.map((state) => refusalOf(action, state) ?? "yes"),
+      ]),
+    );
+  });
 
   test("lists every error code with its status and title, in the order of the registry", () => {
     assert.deepEqual(
@@ -97,6 +168,40 @@ describe("docs/api.md", () => {
     assert.equal(typeof id, typeof ownId);
   });
 });
+
+/** What the table of states, or the step that makes a change, refuses; undefined where it does not. */
+function refusalOf(action: KeyUse | KeyChange, state: KeyState): string | undefined {
+  const steps: Partial<Record<KeyUse | KeyChange, Step>> = {
+    update: updating({}),
+    enable: enabling(undefined),
+    disable: disabling(undefined),
+    revoke: revoking,
+    schedule_deletion: schedulingDeletion(DELETION_DAYS_MAX),
+    cancel_deletion: cancellingDeletion,
+  };
+  const time = new Date(0).toISOString();
+  const key: Key = {
+    id: "",
+    projectId: "",
+    revision: 1,
+    name: "orders",
+    type: "aes-256",
+    purpose: "encrypt",
+    state,
+    createdAt: time,
+    exportable: false,
+    publicOnly: false,
+    versions: [{ version: 1, createdAt: time }],
+  };
+  const step = steps[action];
+  try {
+    if (step === undefined) assertAllowed(state, action);
+    else step(key, 0);
+    return undefined;
+  } catch (thrown) {
+    return `\`${asKeysteadError(thrown).code}\``;
+  }
+}
 
 /** The fields of a route as the documents' tables name them. */
 function fieldsOf(route: AnyNativeRoute): string[] {

@@ -4,7 +4,8 @@
  * on the path and free ports in place of 8080 and 8081. A comment before a block says otherwise:
  * `<!-- not run: reason -->` leaves it out; `<!-- needs: jq -->` leaves it out where there is no `jq` on this machine;
  * `<!-- starts a server -->` runs its last line in the background, in place of the server before it. A `json` block right
- * after a block that ran shows its last answer: the same members, at any depth.
+ * after a block that ran shows its last answer: the same members, at any depth. A `text` block right after one with the
+ * comment `<!-- prints what follows -->` shows the end of what it printed, letter by letter.
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -36,6 +37,8 @@ interface Block {
   readonly comment: string;
   /** The `json` block that follows without a word between. */
   answer?: string;
+  /** The `text` block that follows without a word between. */
+  output?: string;
 }
 
 /** All fenced blocks of a document. */
@@ -53,7 +56,10 @@ function blocksOf(document: string): Block[] {
       }
       const { tag, lines } = open;
       const before = blocks.at(-1);
-      if (tag === "json" && adjacent && before !== undefined) before.answer = lines.join("\n");
+      if (adjacent && before !== undefined) {
+        if (tag === "json") before.answer = lines.join("\n");
+        if (tag === "text") before.output = lines.join("\n");
+      }
       blocks.push({ tag, line: open.line, text: lines.join("\n"), comment: open.comment });
       open = undefined;
       adjacent = true;
@@ -74,6 +80,7 @@ const isMissing = ({ comment }: Block): boolean => {
   const needed = /^needs: (\S+)$/.exec(comment)?.[1];
   return needed !== undefined && spawnSync("sh", ["-c", `command -v ${needed}`]).status !== 0;
 };
+const printsOutput = ({ comment }: Block): boolean => comment === "prints what follows";
 const startsServer = ({ comment }: Block): boolean => comment === "starts a server";
 
 const prelude = `set -eu
@@ -193,7 +200,13 @@ for (const document of documents) {
         [...printed.keys()],
         runnable.map(({ line }) => line),
       );
-      for (const { answer, line } of runnable) {
+      for (const block of runnable) {
+        const { answer, line, output } = block;
+        if (printsOutput(block)) {
+          assert.ok(output !== undefined, `no text follows the block at line ${line}`);
+          const end = (printed.get(line) ?? "").trimEnd().slice(-output.length);
+          assert.equal(end, output, `the output of the block at line ${line}`);
+        }
         if (answer === undefined) continue;
         const wanted = membersOf(JSON.parse(answer));
         assert.deepEqual(
