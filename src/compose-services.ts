@@ -10,6 +10,7 @@ import { Projects } from "./identity/projects.ts";
 import { dueKeys } from "./jobs/due-keys.ts";
 import { dueProjects } from "./jobs/due-projects.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
+import { scrubbing } from "./jobs/scrubbing.ts";
 import { KeyStore } from "./keyring/key-store.ts";
 import { Keyring } from "./keyring/keyring.ts";
 import type { Barrier } from "./seal/barrier.ts";
@@ -59,6 +60,7 @@ export function createJobs(store: Store, services: Services, node: string, log: 
   const ofKeys = dueKeys({
     keyring,
     log,
+    isInUse: async (key) => (await projects.byId(key.projectId))?.state !== "pending_deletion",
     commitOwn: (action, key) => async (writes, facts) => {
       const project = (await projects.byId(key.projectId))?.name ?? "";
       const details = action === "key.rotate" ? { reason: "period" } : { reason: "deletion" };
@@ -73,7 +75,7 @@ export function createJobs(store: Store, services: Services, node: string, log: 
     now,
     commitOwn: (action, project) => commitOwn(auditor, action, project.name, { reason: "deletion" }),
   });
-  return new JobRunner({ store, node, jobs: [ofKeys, ofProjects], log, now });
+  return new JobRunner({ store, node, jobs: [ofKeys, ofProjects, scrubbing(store)], log, now });
 }
 
 function commitOwn(
@@ -84,7 +86,14 @@ function commitOwn(
 ): CommitChange {
   return (writes, facts) =>
     auditor.commitChange(
-      { ...serviceFacts(action), project, ...facts, version: facts.version ?? 0, details },
+      {
+        ...serviceFacts(action),
+        severity: action.endsWith(".destroy") ? "WARNING" : "INFO",
+        project,
+        ...facts,
+        version: facts.version ?? 0,
+        details,
+      },
       writes,
     );
 }

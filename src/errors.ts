@@ -17,7 +17,7 @@ export const errorRegistry = {
   payload_too_large: { status: 413, title: "The request is larger than this operation takes" },
   body_incomplete: { status: 400, title: "The request ended before all of it was there" },
   too_deep: { status: 400, title: "The body is nested too deeply" },
-  unsupported_media_type: { status: 415, title: "The body must be application/json" },
+  unsupported_media_type: { status: 415, title: "The body is not of a media type that this operation takes" },
   route_not_found: { status: 404, title: "There is nothing at this path" },
   method_not_allowed: { status: 405, title: "This path does not take this method" },
   // Who is asking

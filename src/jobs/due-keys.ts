@@ -14,13 +14,16 @@ const ROUND_KEYS = 100;
 export interface DueKeysOptions {
   readonly keyring: Keyring;
   readonly log: Log;
+  /** False where the key's project is to be deleted: nothing is done for its keys any more. */
+  readonly isInUse: (key: Key) => Promise<boolean>;
   /** How the service commits what nobody asked for, under an action such as `key.rotate`. */
   readonly commitOwn: (action: "key.rotate" | "key.destroy", key: Key) => CommitChange;
 }
 
 /** The job of due keys. */
-export function dueKeys({ keyring, log, commitOwn }: DueKeysOptions): Job {
+export function dueKeys({ keyring, log, commitOwn, isInUse }: DueKeysOptions): Job {
   const act = async (key: Key): Promise<void> => {
+    if (key.state !== "pending_deletion" && !(await isInUse(key))) return;
     if (key.state === "pending_deletion")
       await keyring.destroy(key.projectId, key.id, commitOwn("key.destroy", key));
     else await keyring.rotateDue(key.projectId, key.id, commitOwn("key.rotate", key));

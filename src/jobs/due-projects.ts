@@ -32,7 +32,13 @@ export function dueProjects(options: DueProjectsOptions): Job {
   return {
     name: "due-projects",
     async run(stopped) {
-      for (const project of await projects.due(now(), ROUND_ROWS)) {
+      const seen = new Set<string>();
+      for (;;) {
+        // Those that failed stand before the others: they must not hide them.
+        const due = await projects.due(now(), ROUND_ROWS + seen.size);
+        const project = due.find(({ id }) => !seen.has(id));
+        if (project === undefined) return;
+        seen.add(project.id);
         try {
           if (!(await destroyContent(options, project, stopped))) return;
           await projects.destroy(project.name, now(), options.commitOwn("project.destroy", project));

@@ -41,7 +41,7 @@ export interface Decrypted {
 
 /**
  * Encrypts under the key's latest version, or the one asked for. Without a promise where everything is at hand.
- * Throws `key_exportable`, `key_usage`, the errors of states and versions, `payload_too_large` (RSA).
+ * Throws `key_exportable`, `key_usage`, the errors of states and versions, `invalid_body` for more than RSA takes.
  */
 export function encrypt(
   keyring: Keyring,
@@ -146,7 +146,8 @@ function decrypted(version: number, plaintext: Buffer | undefined): Decrypted {
   return { version, plaintext };
 }
 
-function assertEncrypts(key: Key): void {
+/** Throws where the key may not encrypt on the server, whatever its versions. */
+export function assertEncrypts(key: Key): void {
   assertUse(key, "encrypt", "cipher", "public-cipher");
   // Whoever has the key draws nonces that cannot be counted here.
   if (key.exportable && keyAlgorithm(key).family === "cipher") throw new KeysteadError("key_exportable");

@@ -43,14 +43,14 @@ const allowed: Readonly<Record<KeyState, ReadonlySet<KeyAction>>> = {
   enabled: new Set([...keyUses, "rotate", "update", "enable", "disable", "revoke", "schedule_deletion"]),
   disabled: new Set(["update", "enable", "disable", "revoke", "schedule_deletion"]),
   revoked: new Set(["update", "revoke", "schedule_deletion"]),
-  pending_deletion: new Set(["cancel_deletion"]),
+  // A compromise that comes to light meanwhile must not need the key's return to use.
+  pending_deletion: new Set(["revoke", "cancel_deletion"]),
   destroyed: new Set([]),
 };
 
 /** What an action is refused with where the state does not allow it. */
 const refusals: Readonly<Record<KeyState, ErrorCode>> = {
-  // All that an enabled key refuses is to be saved from a deletion that nobody asked for.
-  enabled: "key_not_pending_deletion",
+  enabled: "key_usage",
   disabled: "key_disabled",
   revoked: "key_revoked",
   pending_deletion: "key_pending_deletion",
@@ -59,7 +59,9 @@ const refusals: Readonly<Record<KeyState, ErrorCode>> = {
 
 /** Throws the state's own error where it does not allow the action. */
 export function assertAllowed(state: KeyState, action: KeyAction): void {
-  if (!allowed[state].has(action)) throw new KeysteadError(refusals[state]);
+  if (allowed[state].has(action)) return;
+  const neverScheduled = action === "cancel_deletion" && state !== "destroyed";
+  throw new KeysteadError(neverScheduled ? "key_not_pending_deletion" : refusals[state]);
 }
 
 /** Whether the state allows the action. */

@@ -78,11 +78,6 @@ export class KeyStore {
     return [{ delete: "key_versions", where: { key_id: key.id }, expect: "any" }];
   }
 
-  /** Resolves when what was removed lies in no file of the database any more. */
-  scrub(): Promise<void> {
-    return this.#store.scrub();
-  }
-
   /** Keys whose time has come, earliest first. */
   async due(now: string, rows: number): Promise<Key[]> {
     const found = await this.#store.select({ from: "keys", orderBy: "due_at", after: "", limit: rows });

@@ -109,9 +109,11 @@ async function wrap(
   bytes: Uint8Array,
 ): Promise<Uint8Array> {
   if ("publicKeyDer" in under) return wrapToRsa(await openPublicKey(under.publicKeyDer), bytes);
-  assertUse(under, "wrap", "wrap");
-  const opened = await openedAs(keyring, under, makingVersion(under, undefined), "wrap");
-  return opened.key.wrap(bytes);
+  assertUse(under, "wrap", "wrap", "public-cipher");
+  const version = makingVersion(under, undefined);
+  if (keyAlgorithm(under).family === "wrap")
+    return (await openedAs(keyring, under, version, "wrap")).key.wrap(bytes);
+  return wrapToRsa((await openedAs(keyring, under, version, "public-cipher")).key, bytes);
 }
 
 /** Somebody's public key that material can be wrapped to. Throws `invalid_key_material`. */

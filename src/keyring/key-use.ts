@@ -6,7 +6,7 @@
  */
 import { KeysteadError } from "../errors.ts";
 import { assertAllowed, type KeyUse } from "./key-states.ts";
-import { keyAlgorithm, latestVersion, type Key } from "./key.ts";
+import { keyAlgorithm, latestVersion, oldestMakingVersion, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
 import type { OpenedVersion } from "./opened-version.ts";
 
@@ -25,7 +25,7 @@ export function assertUse(key: Key, use: KeyUse, ...families: readonly Family[])
  */
 export function makingVersion(key: Key, wanted: number | undefined): number {
   const version = wanted ?? latestVersion(key);
-  assertVersion(key, version, Math.max(key.minEncryptionVersion ?? 1, key.minDecryptionVersion ?? 1));
+  assertVersion(key, version, oldestMakingVersion(key));
   return version;
 }
 

@@ -43,6 +43,8 @@ export interface KeyRecord {
   readonly labels?: Readonly<Record<string, string>>;
   /** Nothing new is made with a version below; absent: none is refused. */
   readonly minEncryptionVersion?: number;
+  /** Up to this version the key was exportable: others drew nonces that nobody counted, so it never encrypts again. */
+  readonly uncountedUpTo?: number;
   /** Nothing is opened or verified with a version below. */
   readonly minDecryptionVersion?: number;
   /** The key rotates by itself when its latest version is this old. */
@@ -60,6 +62,12 @@ export interface Key extends KeyRecord {
 /** The number of the version that encrypts and signs. */
 export function latestVersion(key: KeyRecord): number {
   return key.versions.at(-1)?.version ?? 0;
+}
+
+/** The oldest version that may still make something new. */
+export function oldestMakingVersion(key: KeyRecord): number {
+  const { minEncryptionVersion = 1, minDecryptionVersion = 1, uncountedUpTo = 0 } = key;
+  return Math.max(minEncryptionVersion, minDecryptionVersion, uncountedUpTo + 1);
 }
 
 export function keyAlgorithm(key: KeyRecord): Algorithm {

@@ -13,9 +13,16 @@ import { SerialQueue } from "../serial-queue.ts";
 import type { IsVisible, Slice } from "../storage/slice.ts";
 import { StoreConflict, type Write } from "../storage/store.ts";
 import type { KeyStore } from "./key-store.ts";
-import { latestVersion, nextRotationMs, type Key } from "./key.ts";
+import { keyAlgorithm, latestVersion, nextRotationMs, type Key } from "./key.ts";
 import { assertAllowed } from "./key-states.ts";
-import { assertRotates, destroying, destroyingWithProject, type Step } from "./lifecycle.ts";
+import {
+  assertRotates,
+  destroying,
+  destroyingWithProject,
+  updating,
+  type KeyUpdate,
+  type Step,
+} from "./lifecycle.ts";
 import type { OpenedVersion } from "./opened-version.ts";
 
 /** Keys and opened versions that are remembered, each. */
@@ -130,18 +137,8 @@ export class Keyring {
       if (!isDue(key)) return undefined;
       assertAllowed(key.state, "rotate");
       if (key.publicOnly) throw new KeysteadError("key_public_only");
-      material ??= await algorithmOf(key.type, key.purpose).generate();
-      const version = latestVersion(key) + 1;
-      const next: Key = {
-        ...key,
-        revision: key.revision + 1,
-        versions: [...key.versions, { version, createdAt: this.#nowText() }],
-      };
-      const writes = [
-        ...this.#options.keys.update(next),
-        ...this.#options.keys.insertVersion(next, version, material),
-      ];
-      return { next, writes, version };
+      material ??= await keyAlgorithm(key).generate();
+      return this.#withVersion({ ...key, revision: key.revision + 1 }, material);
     });
   }
 
@@ -155,6 +152,24 @@ export class Keyring {
     );
   }
 
+  /**
+   * Changes what a key's keepers may change. A cipher key that is exportable no more gets a fresh version with it: nonces
+   * of the versions before were drawn elsewhere, uncounted.
+   */
+  update(projectId: string, handle: string, update: KeyUpdate, commit: CommitChange): Promise<Key> {
+    const step = updating(update);
+    let material: Material | undefined;
+    return this.#change(projectId, handle, commit, async (key) => {
+      const next = step(key, this.#options.now());
+      if (next === key) return undefined;
+      if (!key.exportable || next.exportable || keyAlgorithm(key).family !== "cipher") {
+        return { next, writes: this.#options.keys.update(next), version: 0 };
+      }
+      material ??= await keyAlgorithm(key).generate();
+      return this.#withVersion({ ...next, uncountedUpTo: latestVersion(key) }, material);
+    });
+  }
+
   /** Takes a key one step further in its life; a step that changes nothing commits nothing. */
   change(projectId: string, handle: string, step: Step, commit: CommitChange, version = 0): Promise<Key> {
     return this.#change(projectId, handle, commit, (key) => {
@@ -165,7 +180,8 @@ export class Keyring {
   }
 
   /**
-   * Removes the material of a key whose deletion is due, for good; its record stays, without its name.
+   * Removes the material of a key whose deletion is due; its record stays, without its name. The job that asks for it
+   * sees to it that no file holds the material any more.
    * Throws `conflict` where it is not due any more.
    */
   destroy(projectId: string, id: string, commit: CommitChange): Promise<Key> {
@@ -189,7 +205,6 @@ export class Keyring {
       });
     });
     for (const { version } of destroyed.versions) this.versionCache.forget(`${id}/${version}`);
-    await keys.scrub();
     return destroyed;
   }
 
@@ -227,6 +242,14 @@ export class Keyring {
       if (latestVersion(again) > latestVersion(key)) return again;
       return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key));
     });
+  }
+
+  /** The change that gives a key, which is at its next revision already, one version more. */
+  #withVersion(key: Key, material: Material): Planned {
+    const version = latestVersion(key) + 1;
+    const next: Key = { ...key, versions: [...key.versions, { version, createdAt: this.#nowText() }] };
+    const { keys } = this.#options;
+    return { next, writes: [...keys.update(next), ...keys.insertVersion(next, version, material)], version };
   }
 
   /** Runs a change until it meets no other writer. A plan that gives nothing leaves the key as it is. */

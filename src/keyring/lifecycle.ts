@@ -47,8 +47,11 @@ export function disabling(version: number | undefined): Step {
 /** Every use is refused for ever. Revoking again changes nothing. */
 export const revoking: Step = (key, nowMs) => {
   assertAllowed(key.state, "revoke");
-  if (key.state === "revoked") return key;
-  return next(key, { state: "revoked", revokedAt: new Date(nowMs).toISOString() });
+  if (key.revokedAt !== undefined) return key;
+  const revokedAt = new Date(nowMs).toISOString();
+  // One that is to be deleted stays so, and comes back revoked where the deletion is cancelled.
+  if (key.deletion === undefined) return next(key, { state: "revoked", revokedAt });
+  return next(key, { revokedAt, deletion: { ...key.deletion, stateBefore: "revoked" } });
 };
 
 /** Destruction in so many days; every use is refused meanwhile. */
@@ -68,8 +71,6 @@ export function schedulingDeletion(days: number): Step {
 
 /** Back to the state before the deletion was asked for. */
 export const cancellingDeletion: Step = (key) => {
-  if (key.state === "disabled" || key.state === "revoked")
-    throw new KeysteadError("key_not_pending_deletion");
   assertAllowed(key.state, "cancel_deletion");
   const state: KeyState = key.deletion?.stateBefore ?? "disabled";
   return { ...without(key, "deletion"), state, revision: key.revision + 1 };
@@ -122,8 +123,9 @@ export function updating(update: KeyUpdate): Step {
       assertRotates({ ...key, ...fields });
       fields = { ...fields, rotationPeriodDays };
     }
-    const changed: Key = { ...key, ...fields, revision: key.revision + 1 };
-    return withoutNulls(changed, update);
+    const changed = withoutNulls({ ...key, ...fields }, update);
+    if (JSON.stringify(changed) === JSON.stringify(key)) return key;
+    return { ...changed, revision: key.revision + 1 };
   };
 }
 

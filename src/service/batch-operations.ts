@@ -9,6 +9,7 @@ import { asKeysteadError, type KeysteadError } from "../errors.ts";
 import type { KeyUse } from "../keyring/key-states.ts";
 import { assertUse } from "../keyring/key-use.ts";
 import {
+  assertEncrypts,
   decrypt,
   encrypt,
   type Ciphertext,
@@ -112,6 +113,7 @@ export const keyReencryptBatch: ProjectOperation<ReencryptBatchInput, BatchResul
   async run(context, input) {
     const target = input.to.key ?? input.name;
     const to = await findOtherKey(context, target, "kms:encrypt");
+    assertEncrypts(to);
     return runBatch(context, input, "decrypt", ciphers, { to: to.name }, async (keyring, from, item) => {
       // Looked up anew: the target may be revoked on the way as well.
       const current = await keyring.get(context.project.id, to.id);
@@ -146,6 +148,7 @@ async function runBatch<I, O>(
   one: UseOne<I, O>,
 ): Promise<BatchResult> {
   const { keyring } = context.services;
+  let tried = 0;
   let failed = 0;
   let broken: KeysteadError | undefined;
   const fail = (index: number, thrown: unknown): void => {
@@ -157,40 +160,45 @@ async function runBatch<I, O>(
   };
   let key = await findKey(context, input);
   assertUse(key, use, ...families);
-  let waiting: Promise<void>[] = [];
-  let sliceEndMs = performance.now() + SLICE_MS;
-  for (let index = 0; index < input.count && broken === undefined; index++) {
-    try {
-      const result = one(keyring, key, input.item(index));
-      if (result instanceof Promise) {
-        waiting.push(
-          result.then(
-            (value) => {
-              input.done(index, value);
-            },
-            (thrown: unknown) => {
-              fail(index, thrown);
-            },
-          ),
-        );
-      } else {
-        input.done(index, result);
+  try {
+    let waiting: Promise<void>[] = [];
+    let sliceEndMs = performance.now() + SLICE_MS;
+    for (let index = 0; index < input.count && broken === undefined; index++) {
+      tried++;
+      try {
+        const result = one(keyring, key, input.item(index));
+        if (result instanceof Promise) {
+          waiting.push(
+            result.then(
+              (value) => {
+                input.done(index, value);
+              },
+              (thrown: unknown) => {
+                fail(index, thrown);
+              },
+            ),
+          );
+        } else {
+          input.done(index, result);
+        }
+      } catch (thrown) {
+        fail(index, thrown);
       }
-    } catch (thrown) {
-      fail(index, thrown);
+      if (waiting.length >= WAITING_MAX) {
+        await Promise.all(waiting);
+        waiting = [];
+      }
+      if (performance.now() < sliceEndMs) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      key = await findKey(context, input);
+      assertUse(key, use, ...families);
+      sliceEndMs = performance.now() + SLICE_MS;
     }
-    if (waiting.length >= WAITING_MAX) {
-      await Promise.all(waiting);
-      waiting = [];
-    }
-    if (performance.now() < sliceEndMs) continue;
-    await new Promise((resolve) => setImmediate(resolve));
-    key = await findKey(context, input);
-    assertUse(key, use, ...families);
-    sliceEndMs = performance.now() + SLICE_MS;
+    await Promise.all(waiting);
+    if (broken !== undefined) throw broken;
+  } finally {
+    // Of a batch that was stopped on its way, too, the entry tells what was done.
+    context.details = { ...details, items: tried, failed };
   }
-  await Promise.all(waiting);
-  if (broken !== undefined) throw broken;
-  context.details = { ...details, items: input.count, failed };
   return { failed };
 }

@@ -19,7 +19,6 @@ import {
   enabling,
   revoking,
   schedulingDeletion,
-  updating,
   type KeyUpdate,
   type Step,
 } from "../keyring/lifecycle.ts";
@@ -139,7 +138,8 @@ export const keyUpdate: ProjectMutation<Named & { readonly update: KeyUpdate }, 
   scope: "kms:update_key",
   inProject: true,
   resource: keyResource,
-  run: (context, input) => change(context, input, updating(input.update)),
+  run: ({ services, project, commit }, input) =>
+    services.keyring.update(project.id, input.name, input.update, commit),
   replay: replayKey,
 };
 
@@ -218,7 +218,7 @@ export const keyExport: ProjectOperation<ExportInput, ExportedKey> = {
     const { wrapping } = input;
     const under =
       wrapping !== undefined && "key" in wrapping
-        ? await findOtherKey(context, wrapping.key, "kms:encrypt")
+        ? await findOtherKey(context, wrapping.key, "kms:export_key")
         : wrapping;
     const exported = await exportMaterial(context.services.keyring, key, version, input.format, under);
     context.version = version;

@@ -84,8 +84,8 @@ async function runTurn(calls: readonly WorkerCall[]): Promise<WorkerAnswer[]> {
 /** Moves the write-ahead log into the database and empties it: it holds older copies of pages. */
 function scrub(id: number): WorkerAnswer {
   try {
-    database.exec("pragma wal_checkpoint(truncate)");
-    return { id, ok: undefined };
+    const row = database.prepare("pragma wal_checkpoint(truncate)").get();
+    return { id, ok: row?.["busy"] === 0 };
   } catch (error) {
     return failure(id, error);
   }

@@ -64,8 +64,8 @@ export class SqliteStore implements Store {
     }
   }
 
-  async scrub(): Promise<void> {
-    await this.#call({ scrub: true });
+  async scrub(): Promise<boolean> {
+    return (await this.#call({ scrub: true })) === true;
   }
 
   async close(): Promise<void> {

@@ -33,8 +33,11 @@ export interface Store {
   readonly exclusive: boolean;
   select<T extends TableName>(query: Select<T>): Promise<Schema[T][]>;
   commit(writes: readonly Write[]): Promise<void>;
-  /** Resolves when rows that were deleted before lie in no file of the database any more. */
-  scrub(): Promise<void>;
+  /**
+   * Resolves with true when rows that were deleted before lie in no file of the database any more; with false where
+   * somebody else still reads what was there: then it is to be asked again.
+   */
+  scrub(): Promise<boolean>;
   /** False after a change failed for want of the disk, until one succeeds. */
   writable(): boolean;
   /** How many calls wait for the database, for the metrics. */

@@ -169,7 +169,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
     body: noFields,
     response: z.strictObject({ status: z.literal("revoked"), name: resourceName, revoked_at: time }),
     input: ({ params }) => params,
-    output: (key) => ({ status: "revoked", name: key.name, revoked_at: key.revokedAt }),
+    output: (key) => ({ status: "revoked", name: key.nameBefore ?? key.name, revoked_at: key.revokedAt }),
   }),
   nativeRoute({
     operation: keyScheduleDeletion,

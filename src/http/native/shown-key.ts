@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { keyTypes } from "../../crypto/catalogue.ts";
 import { keyStates, versionStates } from "../../keyring/key-states.ts";
-import { latestVersion, nextRotationMs, type Key } from "../../keyring/key.ts";
+import { latestVersion, nextRotationMs, oldestMakingVersion, type Key } from "../../keyring/key.ts";
 import { resourceName, time, uuid, versionNumber } from "./fields.ts";
 
 const LABELS_MAX = 64;
@@ -69,7 +69,7 @@ export function shownKey(key: Key): z.input<typeof keyAnswer> {
     labels: { ...key.labels },
     created_at: key.createdAt,
     latest_version: latestVersion(key),
-    min_encryption_version: Math.max(key.minEncryptionVersion ?? 1, key.minDecryptionVersion ?? 1),
+    min_encryption_version: oldestMakingVersion(key),
     min_decryption_version: key.minDecryptionVersion ?? 1,
     versions: key.versions.map(({ version, createdAt, state = "enabled" }) => ({
       version,
