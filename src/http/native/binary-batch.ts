@@ -41,7 +41,7 @@ export function binaryBatch<I, O>(
   { dataBytesMax, read, result: bytesOf }: BinaryBatchOptions<I, O>,
 ): BinaryBatch<I, O> {
   const frames = framesOf(asBuffer(bytes));
-  const results = new Array<Buffer>(2 * frames.length);
+  const results = new Array<Buffer | KeysteadError>(frames.length);
   return {
     name,
     count: frames.length,
@@ -54,16 +54,28 @@ export function binaryBatch<I, O>(
       return read(frame);
     },
     done(index, result) {
-      const failed = result instanceof KeysteadError;
-      const answer = failed ? Buffer.from(result.code, "latin1") : bytesOf(result);
-      const header = Buffer.allocUnsafe(1 + LENGTH_BYTES);
-      header[0] = failed ? REFUSED : DONE;
-      header.writeUInt32BE(answer.length, 1);
-      results[2 * index] = header;
-      results[2 * index + 1] = answer;
+      results[index] = result instanceof KeysteadError ? result : bytesOf(result);
     },
-    answer: () => Buffer.concat(results),
+    answer: () => answerOf(results),
   };
+}
+
+function answerOf(results: readonly (Buffer | KeysteadError)[]): Buffer<ArrayBuffer> {
+  const sizes = results.map((result) =>
+    result instanceof KeysteadError ? result.code.length : result.length,
+  );
+  const total = sizes.reduce((sum, size) => sum + size, results.length * (1 + LENGTH_BYTES));
+  const out = Buffer.allocUnsafeSlow(total);
+  let at = 0;
+  for (const [i, result] of results.entries()) {
+    const size = sizes[i] ?? 0;
+    out[at] = result instanceof KeysteadError ? REFUSED : DONE;
+    at = out.writeUInt32BE(size, at + 1);
+    if (result instanceof KeysteadError) out.write(result.code, at, "latin1");
+    else out.set(result, at);
+    at += size;
+  }
+  return out;
 }
 
 function framesOf(bytes: Buffer): Frame[] {
