@@ -32,27 +32,28 @@ const batch: Load = {
   body: JSON.stringify({ items: Array.from({ length: ITEMS }, () => item) }),
   connections: 4,
 };
+const loads = [
+  [single, 1],
+  [batch, ITEMS],
+] as const;
 const start = performance.now();
 let encryptions = 0;
 let errors = 0;
 const settled: number[] = [];
 while (encryptions < wanted || settled.length < CYCLES_MIN) {
-  // One by one and in batches the server holds different amounts: cycles of both are compared, by their highest.
-  let highest = 0;
-  for (const [load, each] of [
-    [single, 1],
-    [batch, ITEMS],
-  ] as const) {
+  // One by one and in batches the server holds different amounts: cycles of both are compared, by their mean.
+  let held = 0;
+  for (const [load, each] of loads) {
     const run = await runWrk(subject, load, ROUND_SECONDS);
     encryptions += Math.round(run.perSecond * ROUND_SECONDS * each);
     errors += run.errors;
     const megabytes = (await subject.residentBytes()) / 2 ** 20;
     const seconds = (performance.now() - start) / 1000;
-    highest = Math.max(highest, megabytes);
+    held += megabytes / loads.length;
     const at = `${seconds.toFixed(0)} s`.padStart(6);
     console.log(`${at}  ${encryptions} encryptions  ${megabytes.toFixed(1)} MiB  ${errors} errors`);
   }
-  if ((performance.now() - start) / 1000 > SETTLED_SECONDS) settled.push(highest);
+  if ((performance.now() - start) / 1000 > SETTLED_SECONDS) settled.push(held);
 }
 subject.stop();
 const middle = median(settled);
