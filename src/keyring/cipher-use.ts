@@ -51,6 +51,7 @@ export function encrypt(
 ): Encrypted | Promise<Encrypted> {
   assertEncrypts(key);
   const number = makingVersion(key, version);
+  assertKept(key, number);
   if (keyAlgorithm(key).family === "public-cipher") return encryptPublic(keyring, key, input, number);
   const opened = openedAs(keyring, key, number, "cipher");
   if (opened instanceof Promise) {
@@ -144,6 +145,15 @@ async function decryptPrivate(
 function decrypted(version: number, plaintext: Buffer | undefined): Decrypted {
   if (plaintext === undefined) throw new KeysteadError("decryption_failed");
   return { version, plaintext };
+}
+
+/** Throws where others may have the version's material, as `assertEncrypts` does where they may have the key's. */
+function assertKept(key: Key, version: number): void {
+  if (key.versions[version - 1]?.wasExportable === true && keyAlgorithm(key).family === "cipher") {
+    throw new KeysteadError("key_exportable", {
+      detail: "this version was made while it was: rotate the key",
+    });
+  }
 }
 
 function assertEncrypts(key: Key): void {

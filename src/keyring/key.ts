@@ -11,6 +11,8 @@ export interface KeyVersionRecord {
   readonly createdAt: string;
   /** Absent: enabled. */
   readonly state?: KeyVersionState;
+  /** Made while the key was exportable: its material may be elsewhere, for ever. */
+  readonly wasExportable?: true;
 }
 
 /** A deletion that was asked for and can still be cancelled. */

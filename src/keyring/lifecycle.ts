@@ -117,7 +117,10 @@ export function updating(update: KeyUpdate): Step {
         detail: "it is chosen when a key is made",
       });
     }
-    if (exportable === false) fields = { ...fields, exportable };
+    if (exportable === false && key.exportable) {
+      const versions = key.versions.map((record) => ({ ...record, wasExportable: true as const }));
+      fields = { ...fields, exportable, versions };
+    }
     if (typeof rotationPeriodDays === "number") {
       assertRotates({ ...key, ...fields });
       fields = { ...fields, rotationPeriodDays };

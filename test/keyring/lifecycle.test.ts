@@ -147,7 +147,7 @@ describe("labels, descriptions and filters", () => {
 });
 
 describe("exportable", () => {
-  test("can be cleared and never set, and what was exportable then encrypts with a fresh version only", async () => {
+  test("can be cleared and never set", async () => {
     await using w = await world();
     const exporter = await w.service.token("exporter", { kind: "service" });
     await w.must("POST", "/v1/keys", { name: "x", exportable: true });
@@ -159,6 +159,31 @@ describe("exportable", () => {
     assert.equal(await w.code("POST", "/v1/keys/x/export", {}, exporter), "key_not_exportable");
     assert.equal(await w.code("PATCH", "/v1/keys/x", { exportable: true }), "invalid_body");
     assert.equal((await w.must("GET", "/v1/keys/x"))["exportable"], false);
+  });
+
+  test("that was cleared lets a cipher encrypt with versions made since only: nobody else has those", async () => {
+    await using w = await world();
+    const exporter = await w.service.token("exporter", { kind: "service" });
+    for (const type of ["aes-256", "xaes-256", "chacha20-poly1305"]) {
+      await w.must("POST", "/v1/keys", { name: type, type, exportable: true });
+      await w.must("POST", `/v1/keys/${type}/export`, {}, exporter);
+      await w.must("POST", `/v1/keys/${type}/rotate`, {});
+      await w.must("PATCH", `/v1/keys/${type}`, { exportable: false });
+      const encrypt = (body: object): Promise<unknown> =>
+        w.code("POST", `/v1/encrypt/${type}`, { plaintext: "x", ...body });
+      assert.equal(await encrypt({}), "key_exportable");
+      await w.must("PATCH", `/v1/keys/${type}`, { exportable: false });
+      await w.must("POST", `/v1/keys/${type}/rotate`, {});
+      assert.deepEqual(
+        [
+          await encrypt({ version: 1 }),
+          await encrypt({ version: 2 }),
+          await encrypt({ version: 3 }),
+          await encrypt({}),
+        ],
+        ["key_exportable", "key_exportable", "ok", "ok"],
+      );
+    }
   });
 
   test("of a cipher key, it never encrypts on the server, in whatever way it is asked", async () => {
