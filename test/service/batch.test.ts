@@ -452,7 +452,7 @@ describe("the binary form of a batch", () => {
       undefined,
     ])
       for (const body of [json, binary])
-        assert.equal(await send("encrypt/batch", type, body), "unsupported_media_type", String(type));
+        assert.equal(await send("encrypt/batch", type, body), "unsupported_media_type", type ?? "none");
     // Where there is no binary form, there is none.
     for (const path of ["encrypt", "sign/batch", "reencrypt/batch", "rotate"])
       assert.equal(await send(path, octets, json), "unsupported_media_type", path);
