@@ -433,7 +433,7 @@ describe("the binary form of a batch", () => {
         body: typeof raw === "string" ? new TextEncoder().encode(raw) : raw,
       });
       const text = await answer.text();
-      return answer.status === 200 ? "ok" : String((JSON.parse(text) as { code: string }).code);
+      return answer.status === 200 ? "ok" : (JSON.parse(text) as { code: string }).code;
     };
     const binary = framed([{ data: Buffer.from("x") }]);
     const octets = "application/octet-stream";
