@@ -101,10 +101,14 @@ export class Projects {
     });
   }
 
-  /** Throws `project_not_pending_deletion`. */
-  cancelDeletion(name: string, commit: CommitChange): Promise<Project> {
+  /**
+   * Keeps the project. Throws `project_not_pending_deletion`, and `project_pending_deletion` where the window has passed:
+   * its destruction takes many changes and may be under way.
+   */
+  cancelDeletion(name: string, nowMs: number, commit: CommitChange): Promise<Project> {
     return this.#change(name, commit, (project) => {
       if (project.state !== "pending_deletion") throw new KeysteadError("project_not_pending_deletion");
+      if (isDue(project, nowMs)) throw new KeysteadError("project_pending_deletion");
       return { ...withoutDeletion(project), state: "enabled" };
     });
   }
@@ -117,10 +121,11 @@ export class Projects {
     });
   }
 
-  /** Projects whose deletion is due, earliest first. */
-  async due(nowMs: number, rows: number): Promise<Project[]> {
+  /** Ids of projects that are due by their rows, earliest first; not opened, so that a bad record hides no other. */
+  async due(nowMs: number, rows: number): Promise<string[]> {
     const found = await this.#store.select({ from: "projects", orderBy: "due_at", after: "", limit: rows });
-    return found.map((row) => this.#open(row)).filter((project) => isDue(project, nowMs));
+    const now = new Date(nowMs).toISOString();
+    return found.filter(({ due_at: dueAt }) => dueAt !== null && dueAt <= now).map(({ id }) => id);
   }
 
   async #change(name: string, commit: CommitChange, step: (project: Project) => Project): Promise<Project> {
@@ -170,7 +175,8 @@ function withoutDeletion(project: Project): Project {
   return rest;
 }
 
-function isDue({ state, deletion }: Project, nowMs: number): boolean {
+/** Whether the project's deletion window has passed. */
+export function isDue({ state, deletion }: Project, nowMs: number): boolean {
   return state === "pending_deletion" && deletion !== undefined && Date.parse(deletion.dueAt) <= nowMs;
 }
 

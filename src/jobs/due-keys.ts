@@ -1,11 +1,11 @@
 /**
  * Keys whose time has come: a rotation period that is over, a deletion whose window has passed.
  * Invariant: what is due is asked of the key's sealed record when the change is made, never of the column that it was
- * found by; a key that is due more than once, as after a long stop, is rotated once.
+ * found by; a key that is due more than once, as after a long stop, is rotated once; one that fails hides no other.
  */
 import type { CommitChange } from "../audit/change.ts";
 import type { Keyring } from "../keyring/keyring.ts";
-import type { Key } from "../keyring/key.ts";
+import type { Key, KeyHandle } from "../keyring/key.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Job } from "./job-runner.ts";
 
@@ -22,11 +22,10 @@ export interface DueKeysOptions {
 
 /** The job of due keys. */
 export function dueKeys({ keyring, log, commitOwn, isInUse }: DueKeysOptions): Job {
-  const act = async (key: Key): Promise<void> => {
-    if (key.state !== "pending_deletion" && !(await isInUse(key))) return;
-    if (key.state === "pending_deletion")
-      await keyring.destroy(key.projectId, key.id, commitOwn("key.destroy", key));
-    else await keyring.rotateDue(key.projectId, key.id, commitOwn("key.rotate", key));
+  const act = async ({ projectId, id }: KeyHandle): Promise<void> => {
+    const key = await keyring.get(projectId, id);
+    if (key.state === "pending_deletion") await keyring.destroy(projectId, id, commitOwn("key.destroy", key));
+    else if (await isInUse(key)) await keyring.rotateDue(projectId, id, commitOwn("key.rotate", key));
   };
   return {
     name: "due-keys",

@@ -4,7 +4,7 @@
  * secret that goes has its own audit entry.
  */
 import type { CommitChange } from "../audit/change.ts";
-import type { Project, Projects } from "../identity/projects.ts";
+import { isDue, type Project, type Projects } from "../identity/projects.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -35,18 +35,21 @@ export function dueProjects(options: DueProjectsOptions): Job {
       const seen = new Set<string>();
       for (;;) {
         // Those that failed stand before the others: they must not hide them.
-        const due = await projects.due(now(), ROUND_ROWS + seen.size);
-        const project = due.find(({ id }) => !seen.has(id));
-        if (project === undefined) return;
-        seen.add(project.id);
-        try {
-          if (!(await destroyContent(options, project, stopped))) return;
-          await projects.destroy(project.name, now(), options.commitOwn("project.destroy", project));
-        } catch (error) {
-          log.error("a due project could not be destroyed and is tried again", {
-            project: project.id,
-            cause: String(error),
-          });
+        const due = (await projects.due(now(), ROUND_ROWS + seen.size)).filter((id) => !seen.has(id));
+        if (due.length === 0) return;
+        for (const id of due) {
+          seen.add(id);
+          try {
+            const project = await projects.byId(id);
+            if (project === undefined || !isDue(project, now())) continue;
+            if (!(await destroyContent(options, project, stopped))) return;
+            await projects.destroy(project.name, now(), options.commitOwn("project.destroy", project));
+          } catch (error) {
+            log.error("a due project could not be destroyed and is tried again", {
+              project: id,
+              cause: String(error),
+            });
+          }
         }
       }
     },

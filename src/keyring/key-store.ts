@@ -9,7 +9,7 @@ import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import type { Schema } from "../storage/schema.ts";
 import { sliceOf, type IsVisible, type Slice } from "../storage/slice.ts";
 import { StoreConflict, type Store, type Write } from "../storage/store.ts";
-import { keyAlgorithm, keyDueAt, type Key, type KeyRecord } from "./key.ts";
+import { keyAlgorithm, keyDueAt, type Key, type KeyHandle, type KeyRecord } from "./key.ts";
 import { openVersion, type OpenedVersion } from "./opened-version.ts";
 import { NonceCounter } from "./nonce-counter.ts";
 
@@ -78,10 +78,12 @@ export class KeyStore {
     return [{ delete: "key_versions", where: { key_id: key.id }, expect: "any" }];
   }
 
-  /** Keys whose time has come, earliest first. */
-  async due(now: string, rows: number): Promise<Key[]> {
+  /** Keys whose time has come by their rows, earliest first; not opened, so that a bad record hides no other. */
+  async due(now: string, rows: number): Promise<KeyHandle[]> {
     const found = await this.#store.select({ from: "keys", orderBy: "due_at", after: "", limit: rows });
-    return found.filter((row) => row.due_at !== null && row.due_at <= now).map((row) => this.#open(row));
+    return found
+      .filter(({ due_at: dueAt }) => dueAt !== null && dueAt <= now)
+      .map(({ id, project_id: projectId }) => ({ id, projectId }));
   }
 
   /** The material of one version; undefined where the key has no such version. */

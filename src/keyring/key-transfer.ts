@@ -9,7 +9,7 @@ import { algorithmOf, keyTypes, purposesOf } from "../crypto/catalogue.ts";
 import { unwrapWithRsa, wrapToRsa } from "../crypto/key-wrap.ts";
 import type { PublicCipherKey } from "../crypto/public-cipher-key.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
-import { assertUse, makingVersion, openedAs } from "./key-use.ts";
+import { assertOpening, assertUse, makingVersion, openedAs } from "./key-use.ts";
 import { keyAlgorithm, latestVersion, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
 
@@ -77,7 +77,7 @@ export async function unwrapImported(
 }
 
 /**
- * A version's material in a format, wrapped where a wrapping is given.
+ * A version's material in a format, wrapped where a wrapping is given. Throws what the version's state forbids.
  * @param under a key of the keyring that wraps, or somebody's RSA public key (SPKI)
  */
 export async function exportMaterial(
@@ -87,6 +87,8 @@ export async function exportMaterial(
   format: KeyFormat | undefined,
   under: Key | { readonly publicKeyDer: Uint8Array } | undefined,
 ): Promise<ExportedKey> {
+  // Whoever has the material opens and makes what the version may not any more.
+  assertOpening(key, version);
   const algorithm = keyAlgorithm(key);
   const wanted = format ?? algorithm.exportFormats[0] ?? "raw";
   const material = await keyring.material(key, version);

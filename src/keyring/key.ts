@@ -53,9 +53,13 @@ export interface KeyRecord {
   readonly versions: readonly KeyVersionRecord[];
 }
 
-export interface Key extends KeyRecord {
+/** Where a key is found. */
+export interface KeyHandle {
   readonly id: string;
   readonly projectId: string;
+}
+
+export interface Key extends KeyRecord, KeyHandle {
   readonly revision: number;
 }
 

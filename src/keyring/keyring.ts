@@ -13,7 +13,7 @@ import { SerialQueue } from "../serial-queue.ts";
 import type { IsVisible, Slice } from "../storage/slice.ts";
 import { StoreConflict, type Write } from "../storage/store.ts";
 import type { KeyStore } from "./key-store.ts";
-import { keyAlgorithm, latestVersion, nextRotationMs, type Key } from "./key.ts";
+import { keyAlgorithm, latestVersion, nextRotationMs, type Key, type KeyHandle } from "./key.ts";
 import { assertAllowed } from "./key-states.ts";
 import {
   assertRotates,
@@ -208,8 +208,8 @@ export class Keyring {
     return destroyed;
   }
 
-  /** Keys that a job has something to do with, earliest first, at most `rows`. */
-  async due(rows: number): Promise<Key[]> {
+  /** Keys that a job may have something to do with, earliest first, at most `rows`. */
+  async due(rows: number): Promise<KeyHandle[]> {
     return this.#options.keys.due(new Date(this.#options.now()).toISOString(), rows);
   }
 

@@ -93,7 +93,7 @@ export const projectCancelDeletion: GlobalMutation<Named, Project> = {
   scope: "kms:manage_projects",
   inProject: false,
   resource: projectResource,
-  run: ({ services, commit }, { name }) => services.projects.cancelDeletion(name, commit),
+  run: ({ services, commit }, { name }) => services.projects.cancelDeletion(name, services.now(), commit),
   replay: replayProject,
 };
 

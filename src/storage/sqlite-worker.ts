@@ -38,6 +38,8 @@ database.exec("pragma busy_timeout = 5000; pragma wal_autocheckpoint = 2000; pra
 database.exec("pragma secure_delete = on");
 const db = kyselyOver(database);
 await prepareSchema();
+// What a process that died removed last may still lie in the log that it left.
+database.exec("pragma wal_checkpoint(truncate)");
 
 let waiting: WorkerCall[] = [];
 let running = false;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ROOT_KEY, startServer, temporaryFolder } from "../harness.ts";
+import { ROOT_KEY, startServer, temporaryFolder, type TestService } from "../harness.ts";
 
 const PLAINTEXT = "canary-plaintext-7d2f41";
 const SECRET = "canary-secret-c09b5e";
@@ -16,6 +16,7 @@ test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric
     KEYSTEAD_DATA_PATH: folder,
     KEYSTEAD_AUDIT_LOG: join(folder, "audit.log"),
     KEYSTEAD_JWT_SECRET: JWT_SECRET,
+    KEYSTEAD_EXPORT_ON_MAIN: "1",
   });
   const token = await service.token("admin", { project: "*" });
   const texts: string[] = [];
@@ -37,21 +38,24 @@ test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric
   const { token: made } = (await service.request("POST", "/v1/accounts/svc/tokens", {}, { token })).json;
   await service.request("GET", "/v1/keys", undefined, { token: `${String(made)}x` });
   texts.push((await service.request("GET", "/v1/accounts/svc/tokens", undefined, { token })).text);
+  const secrets = await useEverything(service, token, texts);
   texts.push((await service.request("GET", "/metrics")).text, (await service.request("GET", "/health")).text);
   const opened = await service.request("GET", "/v1/secrets/s", undefined, { token });
   assert.equal(opened.json["value"], SECRET);
 
   const root = Buffer.from(ROOT_KEY.slice("base64:".length), "base64");
-  const canaries = [PLAINTEXT, SECRET, KEY, JWT_SECRET, token, String(made), root].flatMap((canary) => {
-    const bytes = Buffer.from(canary);
-    // In the forms in which careless code would write them; the base64 forms at each of the three offsets.
-    const base64 = [0, 1, 2].map((offset) =>
-      Buffer.concat([Buffer.alloc(offset), bytes])
-        .toString("base64")
-        .slice(4, -4),
-    );
-    return [bytes, ...base64.map((text) => Buffer.from(text)), Buffer.from(bytes.toString("hex"))];
-  });
+  const canaries = [PLAINTEXT, SECRET, KEY, JWT_SECRET, token, String(made), root, ...secrets].flatMap(
+    (canary) => {
+      const bytes = Buffer.from(canary);
+      // In the forms in which careless code would write them; the base64 forms at each of the three offsets.
+      const base64 = [0, 1, 2].map((offset) =>
+        Buffer.concat([Buffer.alloc(offset), bytes])
+          .toString("base64")
+          .slice(4, -4),
+      );
+      return [bytes, ...base64.map((text) => Buffer.from(text)), Buffer.from(bytes.toString("hex"))];
+    },
+  );
   const places: [string, Buffer][] = [
     ["an answer", Buffer.from(texts.join("\n"))],
     ["the service's log", Buffer.from(service.logLines.join("\n"))],
@@ -68,3 +72,79 @@ test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric
       assert.ok(!bytes.includes(canary), `${place} holds ${canary.toString("latin1")}`);
   }
 });
+
+/**
+ * Uses what handles secrets beside the simple ones; gives the secrets that were in answers, whose texts are kept apart.
+ * What was refused goes to the texts.
+ */
+async function useEverything(service: TestService, token: string, texts: string[]): Promise<Buffer[]> {
+  const exporter = await service.token("exporter", { kind: "service" });
+  const secrets: Buffer[] = [];
+  const call = async (
+    path: string,
+    body: unknown,
+    ...secretFields: string[]
+  ): Promise<Record<string, unknown>> => {
+    const asked = path.endsWith("/export") ? exporter : token;
+    const { json, text, status } = await service.request("POST", `/v1/${path}`, body, { token: asked });
+    assert.ok(status < 300, `${path}: ${text}`);
+    for (const field of secretFields) secrets.push(Buffer.from(String(json[field]), "base64"));
+    if (secretFields.length === 0) texts.push(text);
+    return json;
+  };
+  const refused = async (path: string, body: unknown): Promise<void> => {
+    const { status, text } = await service.request("POST", `/v1/${path}`, body, { token });
+    assert.ok(status >= 400, `${path}: ${text}`);
+    texts.push(text);
+  };
+  for (const [name, type] of [
+    ["mac", "hmac-256"],
+    ["sign", "ed25519"],
+    ["kem", "ml-kem-768"],
+    ["kek", "aes-256-kwp"],
+  ])
+    await call("keys", { name, type });
+  await call("keys/k/data-key", { bytes: 64, aad: PLAINTEXT }, "plaintext_b64");
+  await call("keys/k/data-key", { plaintext: false });
+  await call("random", { bytes: 32 }, "random_b64");
+  const { ciphertext } = await call("encrypt/k", { plaintext: PLAINTEXT });
+  await call("keys/k/reencrypt", { ciphertext, to_aad: PLAINTEXT });
+  await refused("keys/k/reencrypt", { ciphertext, aad: PLAINTEXT });
+  const items = [
+    { plaintext: PLAINTEXT, aad: PLAINTEXT },
+    { plaintext: PLAINTEXT, plaintext_b64: PLAINTEXT },
+  ];
+  await call("keys/k/encrypt/batch", { items });
+  await call("keys/k/decrypt/batch", { items: [{ ciphertext, aad: PLAINTEXT }] });
+  await refused("keys/k/encrypt/batch", { items: [{ [PLAINTEXT]: PLAINTEXT }] });
+  await refused("keys/k/encrypt/batch", { items: PLAINTEXT, [PLAINTEXT]: 1 });
+  await call("keys/mac/mac", { message: PLAINTEXT });
+  await call("keys/mac/mac/batch", { items: [{ message: PLAINTEXT }] });
+  await call("keys/mac/verify-mac", { message: PLAINTEXT, mac_b64: "AAAA" });
+  await call("keys/sign/sign", { message: PLAINTEXT });
+  await call("keys/sign/sign/batch", { items: [{ message: PLAINTEXT, scheme: PLAINTEXT }] });
+  await refused("keys/sign/sign", { message: PLAINTEXT, scheme: PLAINTEXT });
+  const { ciphertext: encapsulated } = await call("keys/kem/encapsulate", {}, "shared_secret_b64");
+  await call("keys/kem/decapsulate", { ciphertext: encapsulated }, "shared_secret_b64");
+  for (const [name, type] of [
+    ["x-aes", "aes-256"],
+    ["x-mac", "hmac-512"],
+    ["x-sign", "ed25519"],
+  ])
+    await call("keys", { name, type, exportable: true });
+  for (const name of ["x-aes", "x-mac"]) await call(`keys/${name}/export`, {}, "material_b64");
+  const { material_b64: pkcs8 } = await call("keys/x-sign/export", { format: "pkcs8" }, "material_b64");
+  // The seed alone as well.
+  secrets.push(Buffer.from(String(pkcs8), "base64").subarray(-32));
+  await refused("keys/k2/import", { type: "aes-256", format: "raw", material_b64: PLAINTEXT });
+  await refused("keys/k2/import", { type: "aes-256", format: "jwk", jwk: { kty: "oct", k: SECRET } });
+  await refused("keys/k2/import", {
+    type: "rsa-2048",
+    format: "pkcs8",
+    material_b64: KEY.toString("base64"),
+  });
+  const wrapped = { wrapped_material_b64: KEY.toString("base64"), wrapping_key: "kek" };
+  await refused("keys/k2/import", { type: "aes-256", format: "raw", ...wrapped });
+  for (const secret of secrets) assert.ok(secret.length >= 16, "too short to be told from chance");
+  return secrets;
+}

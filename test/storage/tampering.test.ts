@@ -1,5 +1,6 @@
 /** What somebody who can write to the database, and to nothing else, still cannot do. */
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, test } from "node:test";
@@ -143,3 +144,145 @@ describe("an edited database", () => {
     assert.notEqual(listed[0]?.expiresAt, SECOND, "the sealed record says when it expires");
   });
 });
+
+/** Makes one object twice, in the state that gates it and in one that does not, and writes the second's record into the first's row. */
+describe("an edited database does not give back what was taken away", () => {
+  const takes: readonly (readonly [
+    what: string,
+    made: object,
+    path: string,
+    body: object,
+    use: string,
+    used: object,
+  ])[] = [
+    ["a disabled state", {}, "disable", {}, "encrypt", { plaintext: "x" }],
+    ["a revoked state", {}, "revoke", {}, "encrypt", { plaintext: "x" }],
+    ["a deletion", {}, "schedule-deletion", { days: 7 }, "encrypt", { plaintext: "x" }],
+    ["a disabled version", {}, "disable", { version: 1 }, "encrypt", { plaintext: "x" }],
+    ["a least version", {}, "rotate", {}, "encrypt", { plaintext: "x", version: 1 }],
+    [
+      "a purpose",
+      { type: "rsa-2048", purpose: "sign" },
+      "disable",
+      { version: 1 },
+      "encrypt",
+      { plaintext: "x" },
+    ],
+    ["that it is not exportable", { type: "hmac-256" }, "disable", { version: 1 }, "export", {}],
+  ];
+  const grants: Readonly<Record<string, object>> = {
+    "a purpose": { type: "rsa-2048", purpose: "encrypt" },
+    "that it is not exportable": { type: "hmac-256", exportable: true },
+  };
+
+  for (const [what, made, path, body, use, used] of takes) {
+    test(what, async () => {
+      const folder = temporaryFolder();
+      const settings = { KEYSTEAD_DATA_PATH: folder, KEYSTEAD_EXPORT_ON_MAIN: "1" };
+      const before = await startServer(settings);
+      const admin = await before.token("admin", { project: "*" });
+      const exporter = await before.token("exporter", { kind: "service" });
+      const must = async (method: string, at: string, sent: object): Promise<Record<string, unknown>> => {
+        const answer = await before.request(method, at, sent, { token: admin });
+        assert.ok(answer.status < 300, answer.text);
+        return answer.json;
+      };
+      const { id } = await must("POST", "/v1/keys", { name: "gated", ...made });
+      const { id: freeId } = await must("POST", "/v1/keys", { name: "free", ...(grants[what] ?? made) });
+      const rows = (): Record<string, unknown>[] =>
+        read(folder, "select * from keys where id = ?", String(id));
+      const [first] = rows();
+      await must("POST", `/v1/keys/gated/${path}`, body);
+      // The other key comes to the same revision in a harmless way.
+      await must("PATCH", "/v1/keys/free", { description: "x" });
+      if (what === "a least version") {
+        await must("PATCH", "/v1/keys/gated", { min_encryption_version: 2 });
+        await must("PATCH", "/v1/keys/free", { description: "y" });
+      }
+      await before.close();
+
+      const edits: ((database: DatabaseSync) => void)[] = [
+        // Its own record of before, under the revision of now.
+        (database) =>
+          database
+            .prepare("update keys set sealed = ? where id = ?")
+            .run(first!["sealed"] as Uint8Array, String(id)),
+        // Another key's record of the same revision, with the name that the row has, and with the row's own.
+        (database) =>
+          database
+            .prepare("update keys set sealed = (select sealed from keys where id = ?) where id = ?")
+            .run(String(freeId), String(id)),
+        (database) => {
+          database.exec("update keys set name = 'tmp' where name = 'gated'");
+          database.exec("update keys set name = 'gated' where name = 'free'");
+          database
+            .prepare(
+              "update key_versions set sealed = (select sealed from key_versions where key_id = ?) where key_id = ?",
+            )
+            .run(String(id), String(freeId));
+        },
+        // The row of before but for its revision.
+        (database) =>
+          database.prepare("update keys set revision = revision - 1 where id = ?").run(String(id)),
+        (database) => database.prepare("update keys set due_at = null where id = ?").run(String(id)),
+      ];
+      const original = readFileSync(join(folder, "keystead.db"));
+      for (const [index, edit] of edits.entries()) {
+        writeFileSync(join(folder, "keystead.db"), original);
+        const database = new DatabaseSync(join(folder, "keystead.db"));
+        edit(database);
+        database.close();
+        await using running = await startServer(settings);
+        const token = use === "export" ? exporter : admin;
+        for (const handle of [String(id), "gated"]) {
+          const answer = await running.request("POST", `/v1/keys/${handle}/${use}`, used, { token });
+          assert.ok(answer.status >= 400, `edit ${index} by ${handle}: ${answer.text}`);
+        }
+      }
+    });
+  }
+
+  test("a project's deletion, by its record of before or by another project's", async () => {
+    const folder = temporaryFolder();
+    const settings = { KEYSTEAD_DATA_PATH: folder };
+    const before = await startServer(settings);
+    const admin = await before.token("admin", { project: "*" });
+    const post = async (path: string, body: object, project = "default"): Promise<void> => {
+      const answer = await before.request("POST", path, body, { token: admin, project });
+      assert.ok(answer.status < 300, answer.text);
+    };
+    for (const name of ["gone", "free"]) await post("/v1/projects", { name });
+    await post("/v1/keys", { name: "k" }, "gone");
+    const [first] = read(folder, "select * from projects where name = ?", "gone");
+    await post("/v1/projects/gone/schedule-deletion", {});
+    await post("/v1/projects/free/schedule-deletion", {});
+    await post("/v1/projects/free/cancel-deletion", {});
+    await before.close();
+    const original = readFileSync(join(folder, "keystead.db"));
+    for (const sql of [
+      "update projects set sealed = ? where name = 'gone'",
+      "update projects set revision = 3, sealed = coalesce((select sealed from projects where name = 'free'), ?) where name = 'gone'",
+      "update projects set due_at = null, created_at = coalesce('2020-01-01T00:00:00.000Z', ?) where name = 'gone'",
+    ]) {
+      writeFileSync(join(folder, "keystead.db"), original);
+      const database = new DatabaseSync(join(folder, "keystead.db"));
+      database.prepare(sql).run(first!["sealed"] as Uint8Array);
+      database.close();
+      await using running = await startServer(settings);
+      const answer = await running.request("GET", "/v1/keys/k", undefined, { token: admin, project: "gone" });
+      assert.ok(
+        ["internal_error", "project_pending_deletion"].includes(String(answer.json["code"])),
+        `${sql}: ${answer.text}`,
+      );
+    }
+  });
+});
+
+function read(folder: string, sql: string, value: string): Record<string, unknown>[] {
+  const database = new DatabaseSync(join(folder, "keystead.db"), { readOnly: true });
+  try {
+    return database.prepare(sql).all(value);
+  } finally {
+    database.close();
+  }
+}

@@ -54,11 +54,8 @@ export const BODY_BYTES_DEFAULT = 64 * 1024;
 
 /** Holds a value to a schema. Throws `unknown_field`, `invalid_name` or `invalid_body`, naming our field, never the value. */
 export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
-  // The schema library passes over this one name.
-  if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
-    throw new KeysteadError("unknown_field");
-  }
   if (fitsTexts(schema, value)) return value as T;
+  if (namesPrototype(value)) throw new KeysteadError("unknown_field");
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
@@ -75,6 +72,12 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
     ...(isOurs ? { field: first } : {}),
     ...(detail === undefined ? {} : { detail }),
   });
+}
+
+/** Whether a field is called `__proto__`, at whatever depth: the schema library passes over this one name. */
+function namesPrototype(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Object.hasOwn(value, "__proto__") || Object.values(value).some(namesPrototype);
 }
 
 /** For each schema of a flat object without required fields: its texts that no further rule holds. */
