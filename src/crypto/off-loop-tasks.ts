@@ -1,19 +1,31 @@
 /**
- * The private operations that the platform offers in no asynchronous form, as tasks for a worker: RSA PKCS#1 v1.5 over a
- * ready digest, OAEP decryption, ECDSA over a ready digest.
+ * The slow operations that run in workers, as tasks: making RSA keys, RSA signatures, OAEP decryption, ECDSA over a ready
+ * digest.
  * - An RSA digest is wrapped into its DigestInfo (RFC 8017 §9.2) and signed by the raw operation with type 1 padding,
  *   since the platform's `sign` would hash it once more.
  * - An ECDSA digest goes through @noble/curves for the same reason: slower, and not constant-time (docs/security.md).
  * Invariant: pure functions of key and task; they never throw for a malformed signature or ciphertext.
  */
 import { Buffer } from "node:buffer";
-import { constants, privateDecrypt, privateEncrypt, type KeyObject } from "node:crypto";
+import {
+  constants,
+  generateKeyPairSync,
+  privateDecrypt,
+  privateEncrypt,
+  sign,
+  type KeyObject,
+  type SignKeyObjectInput,
+} from "node:crypto";
 import { p256, p384, p521 } from "@noble/curves/nist.js";
-import { keyPairOf, ownPrivateKey, type KeyPair } from "./asymmetric-key.ts";
+import type { SecretBytes } from "../bytes.ts";
+import { keyPairOf, materialOf, ownPrivateKey, type KeyPair } from "./asymmetric-key.ts";
 import { jwkBytes, type Material } from "./material.ts";
-import type { SignatureEncoding } from "./signing-key.ts";
+import type { SignatureEncoding, SignatureScheme } from "./signing-key.ts";
 
 export type Task =
+  /** Takes no key, and answers a fresh one as PKCS#8. */
+  | { readonly run: "rsa-generate"; readonly modulusBits: number }
+  | { readonly run: "rsa-sign"; readonly message: Uint8Array; readonly scheme: SignatureScheme }
   | { readonly run: "rsa-sign-digest"; readonly digest: Uint8Array }
   | {
       readonly run: "rsa-decrypt";
@@ -40,6 +52,7 @@ export interface TaskKey extends KeyPair {
   readonly numbers: { scalar?: Buffer; point?: Buffer };
 }
 
+const PSS_SALT_BYTES = 32;
 const curves = { prime256v1: p256, secp384r1: p384, secp521r1: p521 } as const;
 /** DER of DigestInfo for SHA-256 up to the digest itself (RFC 8017 §9.2, note 1). */
 export const SHA256_DIGEST_INFO = Buffer.from("3031300d060960864801650304020105000420", "hex");
@@ -57,6 +70,10 @@ export function taskKeyOf({ publicKey, privateKey }: KeyPair): TaskKey {
 /** Runs a task. Throws where the key is of the wrong kind for it. */
 export function runTask(key: TaskKey, task: Task): TaskResult {
   switch (task.run) {
+    case "rsa-generate":
+      return generateRsaKey(task.modulusBits);
+    case "rsa-sign":
+      return sign("sha256", task.message, rsaPadding(ownPrivateKey(key), task.scheme));
     case "rsa-sign-digest":
       return privateEncrypt(
         { key: ownPrivateKey(key), padding: constants.RSA_PKCS1_PADDING },
@@ -73,6 +90,19 @@ export function runTask(key: TaskKey, task: Task): TaskResult {
         return false;
       }
   }
+}
+
+/** A fresh RSA key as PKCS#8; it takes up to seconds. */
+export function generateRsaKey(modulusBits: number): SecretBytes {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: modulusBits, publicExponent: 65537 });
+  return materialOf(privateKey).bytes;
+}
+
+/** The padding of a scheme: PKCS#1 v1.5, or PSS with a salt as long as the digest (RFC 8017 §8). */
+export function rsaPadding(key: KeyObject, scheme: SignatureScheme | undefined): SignKeyObjectInput {
+  return scheme === "pss"
+    ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: PSS_SALT_BYTES }
+    : { key, padding: constants.RSA_PKCS1_PADDING };
 }
 
 /** The parameters of OAEP with SHA-256 and MGF1 with SHA-256 (RFC 8017 §7.1). */

@@ -1,21 +1,36 @@
 /** A thread of the worker pool: opens the keys that it is sent, and runs tasks with them one after the other. */
+import { setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
 import { secretBytes, wipe } from "../bytes.ts";
 import { KeptKeys } from "./kept-keys.ts";
-import { openTaskKey, runTask, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
+import { generateRsaKey, openTaskKey, runTask, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
 import type { PoolAnswer, PoolRequest } from "./worker-pool.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("off-loop-worker.ts runs as a worker thread only");
 
+/** How far the event loop and everything else goes before this thread (`nice`). */
+const LOW_PRIORITY = 10;
 const keys = new KeptKeys<TaskKey>();
 
+try {
+  // Of this thread alone. Where the system does not allow it, the work is done all the same.
+  setPriority(LOW_PRIORITY);
+} catch {
+  // As before.
+}
+
 port.on("message", (request: PoolRequest) => {
-  port.postMessage(answer(request));
+  const made = answer(request);
+  port.postMessage(made);
+  // The message holds a copy: of a fresh key there shall be no other.
+  if (request.task.run === "rsa-generate" && "result" in made && made.result instanceof Uint8Array)
+    wipe(made.result);
 });
 
 function answer({ id, keyId, material, task }: PoolRequest): PoolAnswer {
   try {
+    if (task.run === "rsa-generate") return { id, result: generateRsaKey(task.modulusBits) };
     let key = keys.get(keyId);
     if (key === undefined) {
       if (material === undefined) throw new Error("a worker was not sent its key");

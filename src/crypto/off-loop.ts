@@ -1,17 +1,19 @@
 /**
- * Where slow operations run. The platform's own asynchronous signing and key generation use its thread pool (both
- * platforms run them side by side on all cores); what has no asynchronous form goes to the worker pool.
+ * Where slow operations run. RSA, and what the platform has no asynchronous form of, goes to workers of a low priority:
+ * however many signatures or keys are asked for, the event loop has its core first. The platform's own asynchronous form
+ * uses its thread pool, side by side on all cores.
  * To wake a thread costs about as much as a fast operation takes. So a brief operation (about a millisecond) that finds
  * nothing else under way is done at once, at most one in a turn of the event loop; under load everything goes to threads.
  * Invariant: no turn is held for more than about a millisecond; what waits is bounded, and `busy` is the answer beyond.
  */
 import type { Buffer } from "node:buffer";
 import { generateKeyPair, sign, verify, type KeyObject, type SignKeyObjectInput } from "node:crypto";
+import { secretBytes } from "../bytes.ts";
 import { materialOf, type KeyPair } from "./asymmetric-key.ts";
 import { Limiter } from "./limiter.ts";
 import type { Material } from "./material.ts";
 import { runTask, taskKeyOf, type Task, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
-import { WorkerPool, type PoolKey } from "./worker-pool.ts";
+import { noKey, WorkerPool, type PoolKey } from "./worker-pool.ts";
 
 /** How many operations run at once; whoever has many to run gains nothing by asking for more at a time. */
 export const offLoopWidth = Math.max(1, Math.min(navigator.hardwareConcurrency, 8));
@@ -26,12 +28,9 @@ export interface Duration {
 }
 
 const native = new Limiter({ atOnce: offLoopWidth, waitingMax: OFF_LOOP_WAITING_MAX });
-const generations = new Limiter({ atOnce: 1, waitingMax: RSA_GENERATIONS_WAITING_MAX });
-const workers = new WorkerPool({
-  file: new URL("./off-loop-worker.ts", import.meta.url),
-  workersMax: offLoopWidth,
-  waitingMax: OFF_LOOP_WAITING_MAX,
-});
+const file = new URL("./off-loop-worker.ts", import.meta.url);
+const workers = new WorkerPool({ file, workersMax: offLoopWidth, waitingMax: OFF_LOOP_WAITING_MAX });
+const generations = new WorkerPool({ file, workersMax: 1, waitingMax: RSA_GENERATIONS_WAITING_MAX });
 let lastKeyId = 0;
 let turnIsTaken = false;
 
@@ -82,17 +81,10 @@ export function verifyNative(
 }
 
 /** A fresh RSA key. Rejects with `busy`. */
-export function generateRsaPair(modulusBits: number): Promise<KeyObject> {
-  return generations.run(
-    () =>
-      new Promise((resolve, reject) => {
-        const options = { modulusLength: modulusBits, publicExponent: 65537 };
-        generateKeyPair("rsa", options, (error, _, privateKey) => {
-          if (error === null) resolve(privateKey);
-          else reject(error);
-        });
-      }),
-  );
+export async function generateRsaMaterial(modulusBits: number): Promise<Material> {
+  const bytes = await generations.run(noKey, { run: "rsa-generate", modulusBits });
+  if (!(bytes instanceof Uint8Array)) throw new Error("a task that makes a key answered none");
+  return { form: "pkcs8", bytes: secretBytes(bytes) };
 }
 
 /** A fresh EC key. Rejects with `busy`. */

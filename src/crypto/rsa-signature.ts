@@ -3,12 +3,12 @@
  * (§8.1). A ready digest can be signed with PKCS#1 v1.5 only: the platforms' PSS hashes what it is given.
  */
 import { Buffer } from "node:buffer";
-import { constants, publicDecrypt, verify, type KeyObject, type SignKeyObjectInput } from "node:crypto";
+import { constants, publicDecrypt, verify } from "node:crypto";
 import { equalConstantTime } from "../bytes.ts";
 import { keyPairOf, ownPrivateKey, publicPartOf } from "./asymmetric-key.ts";
 import type { Material } from "./material.ts";
-import { SHA256_DIGEST_INFO } from "./off-loop-tasks.ts";
-import { OffLoopKey, signNative } from "./off-loop.ts";
+import { rsaPadding, SHA256_DIGEST_INFO, type Task } from "./off-loop-tasks.ts";
+import { OffLoopKey } from "./off-loop.ts";
 import { modulusBytesOf, rsaIsBrief } from "./rsa.ts";
 import {
   assertDigest,
@@ -21,7 +21,6 @@ import {
 
 export const rsaSchemes: readonly SignatureScheme[] = ["pkcs1v15", "pss"];
 export const RSA_DIGEST_BYTES = 32;
-const SALT_BYTES = 32;
 
 /** Opens stored material for use. */
 export function openRsaSigning(material: Material): SigningKey {
@@ -30,17 +29,17 @@ export function openRsaSigning(material: Material): SigningKey {
   const modulusBytes = modulusBytesOf(publicKey);
   const duration = { brief: rsaIsBrief(publicKey) };
   let offLoop: OffLoopKey | undefined;
-  const signDigest = (digest: Uint8Array): Uint8Array | Promise<Uint8Array> => {
+  const signBy = (task: Task): Uint8Array | Promise<Uint8Array> => {
     offLoop ??= new OffLoopKey(pair);
-    const signature = offLoop.run({ run: "rsa-sign-digest", digest }, duration);
+    const signature = offLoop.run(task, duration);
     return signature instanceof Promise ? signature.then(signatureOf) : signatureOf(signature);
   };
   return {
     canSign: pair.privateKey !== undefined,
     sign(signed, options = {}) {
-      const privateKey = ownPrivateKey(pair);
-      if (takesDigest(signed, options)) return signDigest(signed.digest);
-      return signNative("sha256", messageOf(signed), padded(privateKey, options), duration);
+      ownPrivateKey(pair);
+      if (takesDigest(signed, options)) return signBy({ run: "rsa-sign-digest", digest: signed.digest });
+      return signBy({ run: "rsa-sign", message: messageOf(signed), scheme: options.scheme ?? "pkcs1v15" });
     },
     verify(signed, signature, options = {}) {
       const byDigest = takesDigest(signed, options);
@@ -48,7 +47,8 @@ export function openRsaSigning(material: Material): SigningKey {
       // RFC 8017 §8.2.2 step 1: the raw operation would take a signature without its leading zeros.
       if (signature.length !== modulusBytes) return false;
       try {
-        if (message !== undefined) return verify("sha256", message, padded(publicKey, options), signature);
+        if (message !== undefined)
+          return verify("sha256", message, rsaPadding(publicKey, options.scheme), signature);
         if (!byDigest) return false;
         const padding = constants.RSA_PKCS1_PADDING;
         const recovered = publicDecrypt({ key: publicKey, padding }, signature);
@@ -70,12 +70,6 @@ function takesDigest(
   if (!("digest" in signed) || options.scheme === "pss") return false;
   assertDigest(signed.digest, RSA_DIGEST_BYTES);
   return true;
-}
-
-function padded(key: KeyObject, { scheme }: SignatureOptions): SignKeyObjectInput {
-  return scheme === "pss"
-    ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: SALT_BYTES }
-    : { key, padding: constants.RSA_PKCS1_PADDING };
 }
 
 function signatureOf(result: unknown): Uint8Array {

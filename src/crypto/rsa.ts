@@ -5,9 +5,9 @@
  */
 import { Buffer } from "node:buffer";
 import { constants, verify, type KeyObject } from "node:crypto";
-import { importAsymmetric, keyPairOf, materialOf } from "./asymmetric-key.ts";
+import { importAsymmetric, keyPairOf } from "./asymmetric-key.ts";
 import { invalid, jwkBytes, type ImportedKey, type Material } from "./material.ts";
-import { generateRsaPair, signNative } from "./off-loop.ts";
+import { generateRsaMaterial, signNative } from "./off-loop.ts";
 
 export type RsaBits = 2048 | 3072 | 4096;
 
@@ -18,7 +18,7 @@ const EXPONENT_MAX = 2n ** 33n;
 
 /** A fresh key of `modulusBits`; made off the event loop. */
 export async function generateRsa(modulusBits: RsaBits): Promise<Material> {
-  return materialOf(await generateRsaPair(modulusBits));
+  return generateRsaMaterial(modulusBits);
 }
 
 /** A key from outside: PKCS#8 or JWK with the private part, SPKI or JWK without it. */

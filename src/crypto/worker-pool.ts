@@ -28,6 +28,14 @@ export interface PoolKey {
   material(): Material;
 }
 
+/** For tasks that take no key. */
+export const noKey: PoolKey = {
+  id: 0,
+  material() {
+    throw new Error("there is no key to send");
+  },
+};
+
 export interface PoolRequest {
   readonly id: number;
   readonly keyId: number;
@@ -108,7 +116,8 @@ export class WorkerPool {
   #send(member: Member, waiting: Waiting): void {
     const { key, task } = waiting;
     const id = ++this.#lastId;
-    const material = member.keys.get(key.id) === undefined ? key.material() : undefined;
+    const isThere = key === noKey || member.keys.get(key.id) !== undefined;
+    const material = isThere ? undefined : key.material();
     if (member.tasks.size === 0) member.worker.ref();
     member.tasks.set(id, waiting);
     member.worker.postMessage({ id, keyId: key.id, material, task } satisfies PoolRequest);
