@@ -9,8 +9,9 @@ import { algorithmOf, keyTypes, purposesOf } from "../crypto/catalogue.ts";
 import { unwrapWithRsa, wrapToRsa } from "../crypto/key-wrap.ts";
 import type { PublicCipherKey } from "../crypto/public-cipher-key.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
-import { assertOpening, assertUse, makingVersion, openedAs } from "./key-use.ts";
-import { keyAlgorithm, latestVersion, type Key } from "./key.ts";
+import { assertOpening, assertUse, makingVersion, mayOpen, openedAs } from "./key-use.ts";
+import { VERSIONS_TRIED_MAX } from "./signature-use.ts";
+import { keyAlgorithm, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
 
 /** A key that was wrapped under a key of this keyring before it was sent. */
@@ -62,9 +63,10 @@ export async function unwrapImported(
 ): Promise<ImportedKey> {
   assertUse(wrapping, "unwrap", "wrap", "public-cipher");
   if (wrapping.publicOnly) throw new KeysteadError("key_public_only");
-  // The wrapped form names no version: the newest that opens it is the right one.
-  for (let version = latestVersion(wrapping); version >= (wrapping.minDecryptionVersion ?? 1); version--) {
-    if (wrapping.versions[version - 1]?.state === "disabled") continue;
+  // The wrapped form names no version: the newest few are tried, as signatures are that name none.
+  const newest = wrapping.versions.slice(-VERSIONS_TRIED_MAX).map((record) => record.version);
+  for (const version of newest.reverse()) {
+    if (!mayOpen(wrapping, version)) continue;
     const opened = await keyring.version(wrapping, version);
     if (opened === undefined) break;
     let bytes: Uint8Array | undefined;
