@@ -7,7 +7,8 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { StartRefused } from "../start-refused.ts";
-import { SCHEMA_VERSION, type Schema } from "./schema.ts";
+import { SCHEMA_VERSION } from "./migrations.ts";
+import type { Schema } from "./schema.ts";
 
 /** "Kstd": tells our databases from any other SQLite file. */
 export const APPLICATION_ID = 0x4b737464;

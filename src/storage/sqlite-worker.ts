@@ -6,7 +6,9 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
-import { migrate, SCHEMA_VERSION, type TableName } from "./schema.ts";
+import { migrate, SCHEMA_VERSION } from "./migrations.ts";
+import { sqliteTypes } from "./migrations/column-types.ts";
+import type { TableName } from "./schema.ts";
 import { applyWrites, selectRows } from "./sql-store.ts";
 import { APPLICATION_ID } from "./data-path.ts";
 import { isSqliteUniqueViolation, kyselyOver } from "./sqlite-dialect.ts";
@@ -124,6 +126,6 @@ async function prepareSchema(): Promise<void> {
   const version = Number(database.prepare("pragma user_version").get()?.["user_version"] ?? 0);
   if (version >= SCHEMA_VERSION) return;
   database.exec("begin immediate");
-  await migrate(db, version);
+  await migrate(db, version, sqliteTypes);
   database.exec(`pragma application_id = ${APPLICATION_ID}; pragma user_version = ${SCHEMA_VERSION}; commit`);
 }

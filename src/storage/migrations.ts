@@ -1,0 +1,24 @@
+/**
+ * The steps from an empty database to today's tables.
+ * Invariant: a step is only ever added, at the end, and never changed once released; each runs once, in order, and the
+ * version a database states is the number of steps it has taken.
+ */
+import type { Kysely } from "kysely";
+import type { ColumnTypes } from "./migrations/column-types.ts";
+import { createFirstTables } from "./migrations/first-tables.ts";
+import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
+import type { Schema } from "./schema.ts";
+
+type Migration = (db: Kysely<Schema>, types: ColumnTypes) => Promise<void>;
+
+const migrations: readonly Migration[] = [createFirstTables, addJobsAndIdempotency];
+
+/** What a database of this program states; an older program refuses it. */
+export const SCHEMA_VERSION = migrations.length;
+
+/** Brings an empty or older database to SCHEMA_VERSION, inside the caller's transaction. */
+export async function migrate(db: Kysely<Schema>, from: number, types: ColumnTypes): Promise<void> {
+  for (const step of migrations.slice(from)) await step(db, types);
+  if (from < SCHEMA_VERSION)
+    await db.updateTable("schema_version").set({ version: SCHEMA_VERSION }).execute();
+}
