@@ -13,6 +13,7 @@ import type { Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
+import { docsPage } from "./http/docs-page.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
@@ -244,6 +245,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       admission,
       openapi: JSON.stringify(openapiDocument(nativeRoutes, version)),
     }),
+    ...docsPage({ admission, metrics }),
   ];
   const fallback = nativeFallback({ metrics });
   let listeners: Listener[] = [];

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { errorRegistry } from "../errors.ts";
+import { examples, type Example } from "./native/examples.ts";
 import type { AnyNativeRoute } from "./native/native-route.ts";
 
 type Json = Record<string, unknown>;
@@ -44,8 +45,9 @@ export function openapiDocument(routes: readonly AnyNativeRoute[], version: stri
 function describe(route: AnyNativeRoute, alias: number): Json {
   const { operation } = route;
   const [group = ""] = operation.id.split(".");
+  const example = examples[operation.id];
   const parameters = [
-    ...parametersOf(route.params, "path"),
+    ...parametersOf(route.params, "path", example),
     ...parametersOf(route.query, "query"),
     ...(operation.inProject ? [projectParameter] : []),
     ...(operation.replay === undefined ? [] : [idempotencyKeyParameter]),
@@ -75,7 +77,7 @@ function describe(route: AnyNativeRoute, alias: number): Json {
           requestBody: {
             required: !z.safeParse(route.body, {}).success,
             content: {
-              "application/json": { schema: schemaOf(route.body, "input") },
+              "application/json": { schema: schemaOf(route.body, "input"), ...bodyExamples(example) },
               ...binaryContent(route.binary?.request),
             },
           },
@@ -95,7 +97,14 @@ function binaryContent(description: string | undefined): Json {
   return { "application/octet-stream": { schema: { description: `Frames of ${description}` } } };
 }
 
-function parametersOf(schema: z.ZodType | undefined, where: "path" | "query"): Json[] {
+function bodyExamples(example: Example | undefined): Json {
+  if (example?.body === undefined) return {};
+  const { body, otherBodies = {} } = example;
+  const named = Object.entries({ "to begin with": body, ...otherBodies });
+  return { examples: Object.fromEntries(named.map(([name, value]) => [name, { value }])) };
+}
+
+function parametersOf(schema: z.ZodType | undefined, where: "path" | "query", example?: Example): Json[] {
   if (schema === undefined) return [];
   const { properties = {}, required = [] } = schemaOf(schema, "input") as {
     properties?: Record<string, Json>;
@@ -106,6 +115,7 @@ function parametersOf(schema: z.ZodType | undefined, where: "path" | "query"): J
     in: where,
     required: where === "path" || required.includes(name),
     schema: property,
+    ...(example?.params?.[name] === undefined ? {} : { example: example.params[name] }),
   }));
 }
 
@@ -181,4 +191,5 @@ const operatorPaths: Record<string, Json> = {
   "/ready": open("Whether requests are taken", "application/json", [200, 503]),
   "/metrics": open("Prometheus metrics", "text/plain", [200]),
   "/openapi.json": open("This document", "application/json", [200]),
+  "/docs": open("This document as a page to try it on", "text/html", [200]),
 };

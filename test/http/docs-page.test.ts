@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { describe, test } from "node:test";
+import { chromium } from "playwright-core";
+import { startDev, startServer, temporaryFolder } from "../harness.ts";
+
+/** Where Debian puts it; the CI run installs it, and says by this setting that it must be there. */
+const BROWSER = "/usr/bin/chromium";
+const skip =
+  existsSync(BROWSER) || process.env["REQUIRE_BROWSER"] === "1" ? false : `there is no browser at ${BROWSER}`;
+
+describe("the page at /docs", () => {
+  test("loads nothing but what is served here, under a policy that forbids the rest", async () => {
+    await using service = await startServer();
+    const page = await service.request("GET", "/docs");
+    assert.equal(page.status, 200);
+    assert.match(page.headers.get("content-type") ?? "", /^text\/html/);
+    const policy = page.headers.get("content-security-policy") ?? "";
+    assert.match(policy, /default-src 'none'/);
+    assert.doesNotMatch(policy, /unsafe|https?:|\*/);
+    const sources = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, source]) => source ?? "");
+    assert.ok(sources.length >= 4);
+    for (const source of sources) {
+      assert.ok(source.startsWith("/"), source);
+      assert.equal((await service.request("GET", source)).status, 200, source);
+    }
+  });
+
+  test("is refused to a page of another site in dev mode", async () => {
+    await using service = await startDev();
+    const answer = await service.request("GET", "/docs", undefined, {
+      headers: { "sec-fetch-site": "cross-site" },
+    });
+    assert.equal(answer.status, 403);
+  });
+
+  test(
+    "lets a developer authorise, create a key, encrypt and see the ciphertext, in a real browser",
+    { skip, timeout: 120_000 },
+    async () => {
+      await using service = await startServer({ KEYSTEAD_ADDR: "127.0.0.1:0" });
+      const token = await service.token("admin");
+      const context = await chromium.launchPersistentContext(temporaryFolder(), {
+        executablePath: BROWSER,
+        headless: true,
+        viewport: { width: 1280, height: 1000 },
+        args: [
+          "--no-sandbox",
+          "--disable-gpu",
+          "--disable-quic",
+          "--no-first-run",
+          "--disable-background-networking",
+          "--disable-component-update",
+          "--disable-sync",
+        ],
+      });
+      try {
+        const page = await context.newPage();
+        const complaints: string[] = [];
+        const foreign: string[] = [];
+        page.on("console", (line) => {
+          if (line.type() === "error") complaints.push(line.text());
+        });
+        page.on("pageerror", (error) => complaints.push(error.message));
+        page.on("request", (request) => {
+          if (!request.url().startsWith(service.url) && !request.url().startsWith("data:"))
+            foreign.push(request.url());
+        });
+        await page.goto(`${service.url}/docs`);
+
+        await page.getByRole("button", { name: "Authorize" }).first().click();
+        await page.locator(".auth-container input").fill(token);
+        await page.locator(".auth-btn-wrapper .authorize").click();
+        await page.locator(".auth-btn-wrapper .btn-done").click();
+
+        await page.locator("#operations-tag-key").click();
+        const answerOf = async (path: string): Promise<{ status: string; body: string }> => {
+          const block = page
+            .locator(".opblock-post")
+            .filter({ has: page.locator(`.opblock-summary-path[data-path="${path}"]`) });
+          await block.locator(".opblock-summary-control").click();
+          await block.getByRole("button", { name: "Execute" }).click();
+          const live = block.locator(".live-responses-table .response");
+          await live.waitFor();
+          return {
+            status: (await live.locator(".response-col_status").innerText()).trim(),
+            body: await live.locator(".response-col_description pre").first().innerText(),
+          };
+        };
+        const created = await answerOf("/v1/keys");
+        assert.match(created.status, /^201/);
+        const encrypted = await answerOf("/v1/encrypt/{name}");
+        assert.match(encrypted.status, /^200/);
+        const { ciphertext } = JSON.parse(encrypted.body) as { ciphertext: string };
+        assert.ok(ciphertext.length > 20);
+        const decrypted = await service.request("POST", "/v1/decrypt/orders", { ciphertext }, { token });
+        assert.equal(decrypted.json["plaintext"], "hello");
+
+        const picture = process.env["DOCS_PICTURE"];
+        if (picture !== undefined) await page.screenshot({ path: picture });
+        assert.deepEqual(complaints, []);
+        assert.deepEqual(foreign, []);
+      } finally {
+        await context.close();
+      }
+    },
+  );
+});
