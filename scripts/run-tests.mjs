@@ -33,9 +33,7 @@ if (selection.length === 0) {
       `\nskipped on Node: no package node-${process.platform}-${process.arch} is installed\n`,
     );
   } else {
-    const files = testFiles("test").filter(
-      (file) => !bunOnly.some((place) => file.startsWith(place)),
-    );
+    const files = testFiles("test").filter((file) => !bunOnly.some((place) => file.startsWith(place)));
     await run("Node", node, ["--test", "--test-reporter=spec", `--test-timeout=${TEST_MS_MAX}`, ...files], {
       passed: /^ℹ pass (\d+)$/m,
       failed: /^ℹ fail (\d+)$/m,
