@@ -13,7 +13,7 @@ const work = process.argv[2] ?? mkdtempSync(join(tmpdir(), "keystead-image-"));
 const run = (command, args, options = {}) =>
   execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"], ...options });
 
-const debian = join(work, "base");
+const debian = join(work, "debian-root");
 if (!existsSync(join(debian, "bin/sh"))) run("debootstrap", ["--variant=minbase", "bookworm", debian]);
 const stages = parse(readFileSync(join(repository, "deploy/Dockerfile"), "utf8"));
 for (const stage of stages.values()) build(stage);
@@ -94,6 +94,7 @@ function step(stage, word, value) {
         HOME: "/root",
         ...stage.env,
         npm_config_registry: registry.trim(),
+        NODE_EXTRA_CA_CERTS: "/etc/ssl/certs/ca-certificates.crt",
       },
     });
   } else if (word === "CMD" || word === "ENTRYPOINT") {
