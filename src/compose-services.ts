@@ -11,10 +11,12 @@ import { dueKeys } from "./jobs/due-keys.ts";
 import { dueProjects } from "./jobs/due-projects.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { scrubbing } from "./jobs/scrubbing.ts";
+import { KeyAliases } from "./keyring/key-aliases.ts";
 import { KeyStore } from "./keyring/key-store.ts";
 import { Keyring } from "./keyring/keyring.ts";
 import type { Barrier } from "./seal/barrier.ts";
 import { SealedCursors } from "./seal/cursors.ts";
+import { ServiceSecrets } from "./seal/service-secrets.ts";
 import { Secrets } from "./secrets/secrets.ts";
 import type { Services } from "./service/operation.ts";
 import type { Store } from "./storage/store.ts";
@@ -35,6 +37,7 @@ export function createServices({ store, barrier, auditor, now, noncesMax }: Serv
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax),
+    aliases: new KeyAliases(store, barrier, new ServiceSecrets(store, barrier)),
     exclusive: store.exclusive,
     now,
     commitOwnRotation: (key) => async (writes, facts) => {

@@ -12,8 +12,10 @@ import { createJobs, createServices } from "./compose-services.ts";
 import type { Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
+import { facades } from "./facades/catalogue.ts";
 import { Admission } from "./http/admission.ts";
 import { docsPage } from "./http/docs-page.ts";
+import { facadeApi, facadeFallback } from "./http/facade/facade-api.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
@@ -237,8 +239,11 @@ async function serve(parts: Parts): Promise<Keystead> {
     storeWaiting: () => store.waiting(),
     requestsInFlight: () => admission.inFlight,
   });
+  const api = { door, admission, metrics, log };
+  const enabled = config.facades.map((name) => facades[name]);
   const routes: WireRoute[] = [
-    ...nativeApi({ door, admission, metrics, log, internalEverywhere: config.exportOnMain }),
+    ...nativeApi({ ...api, internalEverywhere: config.exportOnMain }),
+    ...enabled.flatMap((facade) => facadeApi(api, facade)),
     ...operatorRoutes({
       health,
       metrics,
@@ -247,7 +252,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     }),
     ...docsPage({ admission, metrics }),
   ];
-  const fallback = nativeFallback({ metrics });
+  const fallback = facadeFallback(enabled, nativeFallback({ metrics }), metrics);
   let listeners: Listener[] = [];
   const jobs = createJobs(store, services, config.node, log);
   idempotency.start();

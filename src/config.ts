@@ -8,10 +8,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs, parseEnv } from "node:util";
 import type { SecretBytes } from "./bytes.ts";
+import { facadeNames, type FacadeName } from "./facades/facade-names.ts";
 import { TrustedProxies } from "./http/forwarded.ts";
 import type { TlsFiles } from "./http/tls-files.ts";
 import { parseRootKey } from "./seal/root-key.ts";
-import { clientSettings, serverSettings, type ServerSettingName, type Setting } from "./settings.ts";
+import {
+  autoKmsFlags,
+  clientSettings,
+  serverSettings,
+  type ServerSettingName,
+  type Setting,
+} from "./settings.ts";
 import { StartRefused } from "./start-refused.ts";
 
 export interface Address {
@@ -46,12 +53,15 @@ export interface Config {
   /** Requests a second for a caller; undefined sets no limit. */
   readonly ratePerSecond: number | undefined;
   readonly node: string;
+  /** The other systems' APIs that are served. */
+  readonly facades: readonly FacadeName[];
   readonly plainLog: boolean;
 }
 
 /** A request for help instead of a start. */
 export class HelpAsked extends Error {}
 
+const PORT_DEFAULT = 8080;
 const MEMORY = ":memory:";
 const RATE_DEFAULT = 20_000;
 const JWT_SECRET_BYTES_MIN = 32;
@@ -98,7 +108,7 @@ function parseValues(values: Values, cwd: string): Config {
   if (jwtSecret !== undefined && !devMode && jwtSecret.length < JWT_SECRET_BYTES_MIN) {
     throw refused("KEYSTEAD_JWT_SECRET", `is too short; it takes at least ${JWT_SECRET_BYTES_MIN} bytes`);
   }
-  const addr = readAddress(values, "KEYSTEAD_ADDR") ?? { host: "", port: 8080 };
+  const addr = readAddress(values, "KEYSTEAD_ADDR") ?? { host: "", port: PORT_DEFAULT };
   const devAnyAddress = readSwitch(values, "KEYSTEAD_DEV_ANY_ADDRESS");
   const internalAddr = readAddress(values, "KEYSTEAD_INTERNAL_ADDR");
   if (devMode && !devAnyAddress) {
@@ -141,6 +151,7 @@ function parseValues(values: Values, cwd: string): Config {
         /^[a-z0-9][a-z0-9-]{0,62}$/,
         "is lower-case letters, digits and -",
       ) ?? "main",
+    facades: readFacades(values, devMode),
     plainLog:
       (readChoice(values, "KEYSTEAD_LOG_FORMAT", ["json", "text"] as const) ??
         (devMode ? "text" : "json")) === "text",
@@ -185,6 +196,19 @@ function readRate(values: Values, devMode: boolean): number | undefined {
   const rate = /^[1-9][0-9]{0,7}$/.test(text) ? Number(text) : undefined;
   if (rate === undefined) throw refused("KEYSTEAD_RATE_LIMIT", "is a number of requests a second, or off");
   return rate;
+}
+
+function readFacades(values: Values, devMode: boolean): readonly FacadeName[] {
+  const text = values.KEYSTEAD_FACADES ?? (devMode ? facadeNames.join(",") : "none");
+  if (text === "none") return [];
+  const names = text.split(",").map((part) => facadeNames.find((name) => name === part.trim()));
+  const known = names.filter((name) => name !== undefined);
+  if (known.length < names.length || new Set(known).size < known.length)
+    throw refused(
+      "KEYSTEAD_FACADES",
+      `is none, or some of ${facadeNames.join(", ")}, each once, between commas`,
+    );
+  return known;
 }
 
 function readAddress(values: Values, name: ServerSettingName): Address | undefined {
@@ -274,6 +298,8 @@ function readFlags(args: readonly string[]): Values {
     if (setting.flag !== undefined)
       options[setting.flag] = { type: setting.isSwitch === true ? "boolean" : "string" };
   }
+  for (const flag of Object.keys(autoKmsFlags))
+    options[flag] = { type: flag === "no-reload" ? "boolean" : "string" };
   let parsed: Record<string, string | boolean | (string | boolean)[] | undefined>;
   try {
     // BunKMS spells its flags with one dash.
@@ -288,6 +314,13 @@ function readFlags(args: readonly string[]): Values {
   }
   if (parsed["help"] === true) throw new HelpAsked();
   const values: Values = {};
+  const { host, port } = parsed;
+  if (typeof host === "string" || typeof port === "string") {
+    if (parsed["addr"] !== undefined)
+      throw new StartRefused("--addr says what --host and --port say; use one");
+    const name = typeof host !== "string" ? "" : host.includes(":") ? `[${host}]` : host;
+    values.KEYSTEAD_ADDR = `${name}:${typeof port === "string" ? port : String(PORT_DEFAULT)}`;
+  }
   for (const setting of serverSettings as readonly (Setting & { readonly name: ServerSettingName })[]) {
     const value = setting.flag === undefined ? undefined : parsed[setting.flag];
     if (typeof value === "string" && value !== "") values[setting.name] = value;

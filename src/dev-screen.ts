@@ -42,6 +42,7 @@ export function devScreen({ config }: Keystead, addresses: readonly string[], to
   listening  ${addresses.map((address) => `${scheme}://${address}`).join("  ")}
   storage    ${storage}
   audit log  ${config.auditLog ?? "none (set KEYSTEAD_AUDIT_LOG)"}
+  also as    ${config.facades.join("  ") || "nothing else (set KEYSTEAD_FACADES)"}
 
   Create a key, then encrypt:
 

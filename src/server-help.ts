@@ -1,11 +1,12 @@
 /** The text of `keystead server --help`, made from the table of settings. */
-import { serverSettings, type Setting } from "./settings.ts";
+import { autoKmsFlags, serverSettings, type Setting } from "./settings.ts";
 
 export function serverHelp(): string {
   const rows = (serverSettings as readonly Setting[]).map(({ name, flag, isSwitch, help }) => {
     const shownFlag = flag === undefined ? "" : `  (--${flag}${isSwitch === true ? "" : " VALUE"})`;
     return `  ${name}${shownFlag}\n      ${help}`;
   });
+  const alsoTaken = Object.entries(autoKmsFlags).map(([flag, help]) => `  --${flag}\n      ${help}`);
   return `Usage: keystead server [--dev] [flags]
 
 Serves the API. With --dev it needs no settings at all:
@@ -23,6 +24,10 @@ Settings come from a file (.env in the working directory, or --config), from the
 the later win over the earlier. A secret has no flag: use the environment, or a file named by <NAME>_FILE.
 
 ${rows.join("\n")}
+
+Flags of Auto KMS that are taken as well:
+
+${alsoTaken.join("\n")}
 
 Signals: SIGTERM and SIGINT stop gracefully, SIGHUP opens the audit log anew after its rotation.
 `;

@@ -2,6 +2,8 @@
  * Every setting there is, as data: its name, its older names, its flag, and the one line that explains it.
  * Invariant: a setting that is not in this table does not exist; `.env.example` and the help list exactly these.
  */
+import { facadeNames } from "./facades/facade-names.ts";
+
 export interface Setting {
   /** The environment variable, also the name in a settings file. */
   readonly name: `KEYSTEAD_${string}`;
@@ -16,6 +18,13 @@ export interface Setting {
   readonly example: string;
   readonly help: string;
 }
+
+/** A flag that Auto KMS's command line has, and what it stands for here. */
+export const autoKmsFlags = {
+  host: "The address to listen on, as in --addr",
+  port: "The port to listen on, as in --addr",
+  "no-reload": "Nothing: the service never reloads its code",
+} as const;
 
 export const serverSettings = [
   {
@@ -114,6 +123,12 @@ export const serverSettings = [
     flag: "node",
     example: "main",
     help: "This node's name in the audit log (lower-case letters, digits, -)",
+  },
+  {
+    name: "KEYSTEAD_FACADES",
+    flag: "facades",
+    example: "auto-kms",
+    help: `Other systems' APIs to serve, between commas (${facadeNames.join(", ")}), or none; dev mode serves all`,
   },
   {
     name: "KEYSTEAD_LOG_FORMAT",

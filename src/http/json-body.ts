@@ -35,6 +35,12 @@ export function parseJsonBody(bytes: Uint8Array): unknown {
   }
 }
 
+/** Whether a field is called `__proto__`, at whatever depth: the schema library passes over this one name. */
+export function namesPrototype(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Object.hasOwn(value, "__proto__") || Object.values(value).some(namesPrototype);
+}
+
 /** Whether arrays and objects are nested more than DEPTH_MAX deep; strings are leapt over. */
 export function isTooDeep(text: string): boolean {
   let depth = 0;

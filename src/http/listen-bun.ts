@@ -200,6 +200,10 @@ class BunRequest implements WireRequest {
     this.proxy = client === undefined ? undefined : peer;
   }
 
+  get path(): string {
+    return new URL(this.#request.url).pathname;
+  }
+
   get queryText(): string {
     const { url } = this.#request;
     const start = url.indexOf("?");

@@ -166,6 +166,11 @@ class NodeRequest implements WireRequest {
     this.queryText = queryText;
   }
 
+  get path(): string {
+    const url = `http://host${originForm(this.#message.url ?? "/")}`;
+    return URL.canParse(url) ? new URL(url).pathname : "/";
+  }
+
   header(name: string): string | undefined {
     const value = this.#message.headers[name];
     return Array.isArray(value) ? value.join(", ") : value;

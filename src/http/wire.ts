@@ -10,6 +10,8 @@ export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export interface WireRequest {
   readonly method: string;
+  /** The path, normalised: it tells whose it is where no route matched, and nothing else. */
+  readonly path: string;
   /** The client's address, as text. */
   readonly address: string;
   /** The listed proxy that the request came through, where `address` is not the peer's own. */

@@ -7,8 +7,8 @@
  */
 import { Buffer } from "node:buffer";
 import { asBuffer } from "../bytes.ts";
-import { KeysteadError } from "../errors.ts";
-import { assertOpening, assertUse, makingVersion, openedAs } from "./key-use.ts";
+import { asKeysteadError, KeysteadError } from "../errors.ts";
+import { assertOpening, assertUse, makingVersion, mayOpen, openedAs } from "./key-use.ts";
 import { keyAlgorithm, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
 import type { CipherVersion } from "./opened-version.ts";
@@ -127,6 +127,42 @@ export function decrypt(
   return opened instanceof Promise
     ? opened.then((found) => decrypted(version, found.key.decrypt(body, aad)))
     : decrypted(version, opened.key.decrypt(body, aad));
+}
+
+/** Versions of a cipher key, and of an RSA key, that a ciphertext which names none is tried with. */
+const VERSIONS_TRIED_MAX = { cipher: 64, "public-cipher": 16 } as const;
+
+/**
+ * Decrypts what the algorithm alone made, without the version before it: with the version asked for, or with the newest
+ * that opens it. Throws `decryption_failed`, and what state and version forbid.
+ */
+export async function decryptUnversioned(
+  keyring: Keyring,
+  key: Key,
+  { ciphertext, aad }: Ciphertext,
+  version: number | undefined,
+): Promise<Decrypted> {
+  assertUse(key, "decrypt", "cipher", "public-cipher");
+  const { family } = keyAlgorithm(key);
+  const header = Buffer.alloc(VERSION_BYTES);
+  const withVersion = (tried: number): Ciphertext => {
+    header.writeUInt32BE(tried);
+    return { ciphertext: Buffer.concat([header, ciphertext]), aad };
+  };
+  if (version !== undefined) return decrypt(keyring, key, withVersion(version));
+  const triedMax = family === "public-cipher" ? VERSIONS_TRIED_MAX[family] : VERSIONS_TRIED_MAX.cipher;
+  const newest = key.versions.slice(-triedMax).map((record) => record.version);
+  for (const tried of newest.reverse()) {
+    if (!mayOpen(key, tried)) continue;
+    try {
+      return await decrypt(keyring, key, withVersion(tried));
+    } catch (thrown) {
+      if (asKeysteadError(thrown).code !== "decryption_failed") throw thrown;
+    }
+    // Others have their turn between two tries.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  throw new KeysteadError("decryption_failed");
 }
 
 async function decryptPrivate(

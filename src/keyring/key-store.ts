@@ -34,6 +34,17 @@ export class KeyStore {
     return row === undefined ? undefined : this.#open(row);
   }
 
+  /** Whether a name leads to a key. */
+  async hasName(projectId: string, name: string): Promise<boolean> {
+    return (await this.#store.select({ from: "keys", where: { project_id: projectId, name } })).length > 0;
+  }
+
+  /** The first id in the project that begins like this; undefined where none does. */
+  async idWithPrefix(projectId: string, prefix: string): Promise<string | undefined> {
+    const [row] = await this.#store.select({ from: "keys", orderBy: "id", after: prefix, limit: 1 });
+    return row?.project_id === projectId && row.id.startsWith(prefix) ? row.id : undefined;
+  }
+
   /** A stretch of a project's keys in the byte order of their names. */
   async list(projectId: string, afterName: string, rows: number, isVisible: IsVisible): Promise<Slice<Key>> {
     const where = { project_id: projectId };

@@ -4,6 +4,7 @@
  * from under the seal and is never taken from a plain column.
  */
 import { algorithmOf, type Algorithm, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
+import type { KeyAlias } from "./key-aliases.ts";
 import type { KeyState, KeyVersionState } from "./key-states.ts";
 
 export interface KeyVersionRecord {
@@ -19,11 +20,13 @@ export interface KeyDeletion {
   readonly dueAt: string;
   /** The state to go back to. */
   readonly stateBefore: KeyState;
+  /** Its names may be given to other keys already: it has them again after a cancellation where nobody took them. */
+  readonly freedNames?: true;
 }
 
 /** What is sealed for a key, under its id and revision. */
 export interface KeyRecord {
-  /** Free again when the key is destroyed: a destroyed key is named `~` and its id. */
+  /** Free again when the key is destroyed, or when a deletion freed it: the key is named `~` and its id then. */
   readonly name: string;
   readonly type: KeyType;
   /** What it was made for; fixed at creation. */
@@ -32,8 +35,10 @@ export interface KeyRecord {
   readonly createdAt: string;
   readonly revokedAt?: string;
   readonly destroyedAt?: string;
-  /** The name that a destroyed key had. */
+  /** The name that was freed. */
   readonly nameBefore?: string;
+  /** Further names, of other APIs; those that a deletion freed stay listed until it is done. */
+  readonly aliases?: readonly KeyAlias[];
   readonly deletion?: KeyDeletion;
   /** Raw material may be handed to callers with `kms:export_key`; such a key never encrypts on the server. */
   readonly exportable: boolean;

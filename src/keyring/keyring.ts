@@ -12,13 +12,16 @@ import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import type { IsVisible, Slice } from "../storage/slice.ts";
 import { StoreConflict, type Write } from "../storage/store.ts";
+import type { KeyAlias, KeyAliases, NewAlias } from "./key-aliases.ts";
 import type { KeyStore } from "./key-store.ts";
 import { keyAlgorithm, latestVersion, nextRotationMs, type Key, type KeyHandle } from "./key.ts";
 import { assertAllowed } from "./key-states.ts";
 import {
   assertRotates,
+  cancellingDeletion,
   destroying,
   destroyingWithProject,
+  schedulingDeletion,
   updating,
   type KeyUpdate,
   type Step,
@@ -43,10 +46,21 @@ export interface KeySpec {
   readonly rotationPeriodDays?: number | undefined;
   /** The material to take in; fresh material is made where it is absent. */
   readonly imported?: ImportedKey | undefined;
+  /** Further names, of other APIs. */
+  readonly aliases?: readonly NewAlias[] | undefined;
+}
+
+/** What an update changes beside the record's own fields. */
+export interface NameChanges {
+  /** The one shown alias of a scheme: another text in its place, or none. */
+  readonly alias?: { readonly scheme: string; readonly text: string | undefined } | undefined;
+  /** Asked with the name that a key has when it is given another: throws where that may not be. */
+  readonly assertRename?: ((from: string) => void) | undefined;
 }
 
 export interface KeyringOptions {
   readonly keys: KeyStore;
+  readonly aliases: KeyAliases;
   /** True where no other process changes the database. */
   readonly exclusive: boolean;
   /** The time, milliseconds: what is due is looked at by it. */
@@ -85,9 +99,7 @@ export class Keyring {
 
   /** Makes a key with its first version. Throws `key_exists`, `invalid_name`, `invalid_key_material`. */
   async create(projectId: string, spec: KeySpec, commit: CommitChange): Promise<Key> {
-    // A name in the form of an id could stand for two keys at once.
-    if (isKeyId(spec.name))
-      throw new KeysteadError("invalid_name", { detail: "a name may not look like an id" });
+    assertName(spec.name);
     const purpose = spec.purpose ?? purposesOf(spec.type)[0];
     const algorithm = algorithmOf(spec.type, purpose);
     const material =
@@ -95,6 +107,9 @@ export class Keyring {
     const createdAt = this.#nowText();
     const publicOnly = material.form === "spki";
     const { description, labels, rotationPeriodDays } = spec;
+    const aliases: KeyAlias[] = [];
+    for (const alias of spec.aliases ?? [])
+      aliases.push(await this.#options.aliases.listed(projectId, alias));
     if (rotationPeriodDays !== undefined) assertRotates({ exportable: spec.exportable, publicOnly });
     const key: Key = {
       id: randomId(),
@@ -110,10 +125,12 @@ export class Keyring {
       ...(description === undefined ? {} : { description }),
       ...(labels === undefined ? {} : { labels }),
       ...(rotationPeriodDays === undefined ? {} : { rotationPeriodDays }),
+      ...(aliases.length === 0 ? {} : { aliases }),
       versions: [{ version: 1, createdAt }],
     };
     try {
-      await commit(this.#options.keys.insert(key, material), { resource: `key:${key.name}`, version: 1 });
+      const writes = [...this.#options.keys.insert(key, material), ...this.#aliasWrites(key, aliases)];
+      await commit(writes, { resource: `key:${key.name}`, version: 1 });
     } catch (error) {
       throw error instanceof StoreConflict ? new KeysteadError("key_exists") : error;
     }
@@ -142,6 +159,27 @@ export class Keyring {
     });
   }
 
+  /**
+   * Adds a version with material from outside, which encrypts and signs from then on.
+   * @param wanted the number that the version shall have; throws `conflict` where another one is next
+   */
+  importVersion(
+    projectId: string,
+    handle: string,
+    imported: ImportedKey,
+    wanted: number | undefined,
+    commit: CommitChange,
+  ): Promise<Key> {
+    let material: Material | undefined;
+    return this.#change(projectId, handle, commit, async (key) => {
+      assertNext(key, wanted);
+      assertAllowed(key.state, "rotate");
+      material ??= await keyAlgorithm(key).import(imported);
+      if ((material.form === "spki") !== key.publicOnly) throw new KeysteadError("invalid_key_material");
+      return this.#withVersion({ ...key, revision: key.revision + 1 }, material);
+    });
+  }
+
   /** Rotates the key if its period is over; somebody may have done it meanwhile. */
   rotateDue(projectId: string, id: string, commit: CommitChange): Promise<Key> {
     return this.rotate(
@@ -156,17 +194,101 @@ export class Keyring {
    * Changes what a key's keepers may change. A cipher key that is exportable no more gets a fresh version with it: nonces
    * of the versions before were drawn elsewhere, uncounted.
    */
-  update(projectId: string, handle: string, update: KeyUpdate, commit: CommitChange): Promise<Key> {
+  update(
+    projectId: string,
+    handle: string,
+    update: KeyUpdate,
+    commit: CommitChange,
+    { alias, assertRename }: NameChanges = {},
+  ): Promise<Key> {
     const step = updating(update);
     let material: Material | undefined;
     return this.#change(projectId, handle, commit, async (key) => {
-      const next = step(key, this.#options.now());
+      const updated = step(key, this.#options.now());
+      if (updated.name !== key.name) {
+        assertRename?.(key.name);
+        assertName(updated.name);
+        if (await this.#options.keys.hasName(projectId, updated.name)) throw new KeysteadError("key_exists");
+      }
+      const { next, writes } = await this.#withAlias(key, updated, alias);
       if (next === key) return undefined;
       if (!key.exportable || next.exportable || keyAlgorithm(key).family !== "cipher") {
-        return { next, writes: this.#options.keys.update(next), version: 0 };
+        return { next, writes: [...this.#options.keys.update(next), ...writes], version: 0 };
       }
       material ??= await keyAlgorithm(key).generate();
-      return this.#withVersion({ ...next, uncountedUpTo: latestVersion(key) }, material);
+      const versioned = this.#withVersion({ ...next, uncountedUpTo: latestVersion(key) }, material);
+      return { ...versioned, writes: [...versioned.writes, ...writes] };
+    });
+  }
+
+  /** Gives a key one more name. Throws `key_exists` where another key has it; one that it has already changes nothing. */
+  async addAlias(projectId: string, handle: string, alias: NewAlias, commit: CommitChange): Promise<Key> {
+    const { aliases, keys } = this.#options;
+    const added = await aliases.listed(projectId, alias);
+    return this.#change(projectId, handle, commit, async (key) => {
+      assertAllowed(key.state, "update");
+      if (key.aliases?.some(({ id }) => id === added.id) === true) return undefined;
+      if ((await aliases.find(projectId, added.id)) !== undefined) throw new KeysteadError("key_exists");
+      const next = { ...key, revision: key.revision + 1, aliases: [...(key.aliases ?? []), added] };
+      return { next, writes: [...keys.update(next), ...this.#aliasWrites(key, [added])], version: 0 };
+    });
+  }
+
+  /** The id of the key that has a name of another API; undefined where none has. */
+  async idOfAlias(projectId: string, scheme: string, text: string): Promise<string | undefined> {
+    const target = await this.#options.aliases.target(projectId, scheme, text, async ({ id, keyId }) => {
+      const key = await this.get(projectId, keyId);
+      return key.deletion?.freedNames !== true && key.aliases?.some((alias) => alias.id === id) === true;
+    });
+    return target?.keyId;
+  }
+
+  /** The id that begins like this; undefined where the project has none. */
+  idWithPrefix(projectId: string, prefix: string): Promise<string | undefined> {
+    return this.#options.keys.idWithPrefix(projectId, prefix);
+  }
+
+  /**
+   * Has a key destroyed in so many days.
+   * @param freesNames its names may be given to others at once
+   */
+  scheduleDeletion(
+    projectId: string,
+    handle: string,
+    days: number,
+    freesNames: boolean,
+    commit: CommitChange,
+  ): Promise<Key> {
+    const { aliases, keys } = this.#options;
+    const step = schedulingDeletion(days, freesNames);
+    return this.#change(projectId, handle, commit, (key) => {
+      const next = step(key, this.#options.now());
+      const writes = keys.update(next);
+      if (freesNames) writes.push(aliases.removeAll(key.id));
+      return Promise.resolve({ next, writes, version: 0 });
+    });
+  }
+
+  /**
+   * Keeps a key that was to be destroyed. Where its names were freed, it has those again that nobody took meanwhile; in
+   * the place of a taken one it is named `restored-` and its id.
+   */
+  cancelDeletion(projectId: string, handle: string, commit: CommitChange): Promise<Key> {
+    const { keys } = this.#options;
+    return this.#change(projectId, handle, commit, async (key) => {
+      if (key.deletion?.freedNames !== true) {
+        const next = cancellingDeletion(undefined)(key, this.#options.now());
+        return { next, writes: keys.update(next), version: 0 };
+      }
+      const before = key.nameBefore ?? "";
+      const isTaken = before === "" || (await keys.hasName(projectId, before));
+      const free: KeyAlias[] = [];
+      for (const alias of key.aliases ?? [])
+        if ((await this.#options.aliases.find(projectId, alias.id)) === undefined) free.push(alias);
+      const name = isTaken ? `restored-${key.id}` : before;
+      const names = free.length === 0 ? { name } : { name, aliases: free };
+      const next = cancellingDeletion(names)(key, this.#options.now());
+      return { next, writes: [...keys.update(next), ...this.#aliasWrites(key, free)], version: 0 };
     });
   }
 
@@ -200,7 +322,7 @@ export class Keyring {
       if (next === key) return Promise.resolve(undefined);
       return Promise.resolve({
         next,
-        writes: [...keys.update(next), ...keys.removeVersions(key)],
+        writes: [...keys.update(next), ...keys.removeVersions(key), this.#options.aliases.removeAll(key.id)],
         version: 0,
       });
     });
@@ -244,6 +366,33 @@ export class Keyring {
     });
   }
 
+  #aliasWrites(key: Key, aliases: readonly KeyAlias[]): Write[] {
+    return aliases.map((alias) => this.#options.aliases.insert(key.projectId, key.id, alias));
+  }
+
+  /** The key after an update, with another alias in the place of the one that it had in a scheme. */
+  async #withAlias(
+    key: Key,
+    updated: Key,
+    wanted: NameChanges["alias"],
+  ): Promise<{ readonly next: Key; readonly writes: Write[] }> {
+    const before = key.aliases ?? [];
+    const old = before.filter(({ scheme, text }) => scheme === wanted?.scheme && text !== undefined);
+    if (wanted === undefined || (old.length < 2 && old[0]?.text === wanted.text))
+      return { next: updated, writes: [] };
+    const { aliases } = this.#options;
+    const { scheme, text } = wanted;
+    const writes = old.map((alias) => aliases.remove(key.id, alias));
+    const kept = before.filter((alias) => !old.includes(alias));
+    if (text !== undefined) {
+      const added = await aliases.listed(key.projectId, { scheme, text, isShown: true });
+      if ((await aliases.find(key.projectId, added.id)) !== undefined) throw new KeysteadError("key_exists");
+      writes.push(...this.#aliasWrites(key, [added]));
+      kept.push(added);
+    }
+    return { next: { ...updated, revision: key.revision + 1, aliases: kept }, writes };
+  }
+
   /** The change that gives a key, which is at its next revision already, one version more. */
   #withVersion(key: Key, material: Material): Planned {
     const version = latestVersion(key) + 1;
@@ -266,7 +415,10 @@ export class Keyring {
         const planned = await plan(key);
         if (planned === undefined) return key;
         const { next, writes, version } = planned;
-        const facts = { resource: `key:${key.name}`, version };
+        // A new name stands in the entry, unless it is none but the mark of a freed one.
+        const isRenamed = next.name !== key.name && !next.name.startsWith("~");
+        const details = isRenamed ? { details: { name: next.name } } : {};
+        const facts = { resource: `key:${key.name}`, version, ...details };
         try {
           await commit(writes, facts);
         } catch (error) {
@@ -313,6 +465,17 @@ interface Planned {
   readonly writes: readonly Write[];
   /** The version made or changed, for the audit entry; 0 for none. */
   readonly version: number;
+}
+
+/** Throws `conflict` where the key's next version has another number. */
+export function assertNext(key: Key, wanted: number | undefined): void {
+  if (wanted !== undefined && wanted !== latestVersion(key) + 1)
+    throw new KeysteadError("conflict", { detail: "the next version has another number" });
+}
+
+/** Throws for a name in the form of an id, which could stand for two keys at once. */
+function assertName(name: string): void {
+  if (isKeyId(name)) throw new KeysteadError("invalid_name", { detail: "a name may not look like an id" });
 }
 
 /** Whether a handle has the form of an id; no name has. */

@@ -13,6 +13,7 @@ const DAY_MS = 86_400_000;
 
 /** The fields of a key that its keepers may change; null takes one away. */
 export interface KeyUpdate {
+  readonly name?: string;
   readonly description?: string | null;
   /** Replaces all labels. */
   readonly labels?: Readonly<Record<string, string>>;
@@ -54,27 +55,38 @@ export const revoking: Step = (key, nowMs) => {
   return next(key, { revokedAt, deletion: { ...key.deletion, stateBefore: "revoked" } });
 };
 
-/** Destruction in so many days; every use is refused meanwhile. */
-export function schedulingDeletion(days: number): Step {
+/**
+ * Destruction in so many days; every use is refused meanwhile.
+ * @param freesNames the key's names may be given to others at once
+ */
+export function schedulingDeletion(days: number, freesNames = false): Step {
   return (key, nowMs) => {
     assertAllowed(key.state, "schedule_deletion");
     return next(key, {
+      ...(freesNames ? { name: `~${key.id}`, nameBefore: key.name } : {}),
       state: "pending_deletion",
       deletion: {
         requestedAt: new Date(nowMs).toISOString(),
         dueAt: new Date(nowMs + days * DAY_MS).toISOString(),
         stateBefore: key.state,
+        ...(freesNames ? { freedNames: true } : {}),
       },
     });
   };
 }
 
-/** Back to the state before the deletion was asked for. */
-export const cancellingDeletion: Step = (key) => {
-  assertAllowed(key.state, "cancel_deletion");
-  const state: KeyState = key.deletion?.stateBefore ?? "disabled";
-  return { ...without(key, "deletion"), state, revision: key.revision + 1 };
-};
+/**
+ * Back to the state before the deletion was asked for.
+ * @param names the names that it has from then on, where the deletion had freed them
+ */
+export function cancellingDeletion(names: Pick<Key, "name" | "aliases"> | undefined): Step {
+  return (key) => {
+    assertAllowed(key.state, "cancel_deletion");
+    const state: KeyState = key.deletion?.stateBefore ?? "disabled";
+    const kept = names === undefined ? key : { ...without(without(key, "nameBefore"), "aliases"), ...names };
+    return { ...without(kept, "deletion"), state, revision: key.revision + 1 };
+  };
+}
 
 /** What is left of a key whose deletion is due. Throws `conflict` where it is not. */
 export const destroying: Step = (key, nowMs) => {
@@ -88,9 +100,9 @@ export const destroying: Step = (key, nowMs) => {
 export const destroyingWithProject: Step = (key, nowMs) => {
   if (key.state === "destroyed") return key;
   return {
-    ...without(key, "deletion"),
+    ...without(without(key, "deletion"), "aliases"),
     name: `~${key.id}`,
-    nameBefore: key.name,
+    nameBefore: key.nameBefore ?? key.name,
     state: "destroyed",
     destroyedAt: new Date(nowMs).toISOString(),
     revision: key.revision + 1,
@@ -103,6 +115,7 @@ export function updating(update: KeyUpdate): Step {
     assertAllowed(key.state, "update");
     let fields: Partial<Key> = {};
     const { labels, minEncryptionVersion, minDecryptionVersion, rotationPeriodDays, exportable } = update;
+    if (update.name !== undefined) fields = { ...fields, name: update.name };
     if (labels !== undefined) fields = { ...fields, labels };
     if (minEncryptionVersion !== undefined) {
       assertVersion(key, "min_encryption_version", minEncryptionVersion);
@@ -165,9 +178,12 @@ function withVersionState(key: Key, version: number, state: KeyVersionState): Ke
   return next(key, { versions });
 }
 
-function without(key: Key, field: "deletion" | "description" | "rotationPeriodDays"): Key {
+function without(
+  key: Key,
+  field: "aliases" | "deletion" | "description" | "nameBefore" | "rotationPeriodDays",
+): Key {
   const rest: { -readonly [K in keyof Key]: Key[K] } = { ...key };
-  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- one of three known names
+  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- one of a few known names
   delete rest[field];
   return rest;
 }

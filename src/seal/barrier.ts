@@ -22,6 +22,8 @@ export interface RecordPlace {
     | "key"
     | "key-version"
     | "key-usage"
+    | "key-alias"
+    | "service-secret"
     | "secret"
     | "secret-version"
     | "project"

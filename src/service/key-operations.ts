@@ -2,6 +2,7 @@
 import { algorithmOf, purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
 import type { ImportedKey, KeyFormat } from "../crypto/material.ts";
 import { KeysteadError } from "../errors.ts";
+import { assertNext } from "../keyring/keyring.ts";
 import type { KeyState } from "../keyring/key-states.ts";
 import { keyAlgorithm, latestVersion, type Key } from "../keyring/key.ts";
 import {
@@ -13,16 +14,10 @@ import {
   type WrappedKey,
 } from "../keyring/key-transfer.ts";
 import { assertAllowed } from "../keyring/key-states.ts";
-import {
-  cancellingDeletion,
-  disabling,
-  enabling,
-  revoking,
-  schedulingDeletion,
-  type KeyUpdate,
-  type Step,
-} from "../keyring/lifecycle.ts";
+import { disabling, enabling, revoking, type KeyUpdate, type Step } from "../keyring/lifecycle.ts";
+import type { NewAlias } from "../keyring/key-aliases.ts";
 import { decide } from "../policy/decide.ts";
+import { scopes, type Scope } from "../policy/roles.ts";
 import { findKey, findOtherKey, keyResource, type Named } from "./key-resource.ts";
 import type {
   Committing,
@@ -42,6 +37,20 @@ export interface KeyCreateInput extends Named {
   readonly description: string | undefined;
   readonly labels: Readonly<Record<string, string>> | undefined;
   readonly rotationPeriodDays: number | undefined;
+  /** Further names, of other APIs. */
+  readonly aliases?: readonly NewAlias[] | undefined;
+}
+
+export interface KeyUpdateInput extends Named {
+  readonly update: KeyUpdate;
+  /** Another text in the place of the key's shown alias of a scheme; undefined takes it away. */
+  readonly alias?: { readonly scheme: string; readonly text: string | undefined } | undefined;
+}
+
+export interface DeletionInput extends Named {
+  readonly days: number;
+  /** The key's names may be given to others at once. */
+  readonly freesNames?: boolean;
 }
 
 export interface KeyImportInput extends KeyCreateInput {
@@ -124,22 +133,56 @@ export const keyList: ProjectOperation<PageInput & KeyFilter, Page<Key>> = {
   },
 };
 
-export const keyRotate: ProjectMutation<Named, Key> = {
+export interface RotateInput extends Named {
+  /** The number that the new version shall have; undefined takes whichever is next. */
+  readonly version?: number | undefined;
+}
+
+export interface ImportVersionInput extends Named {
+  readonly imported: ImportedKey;
+  /** As in RotateInput. */
+  readonly version: number | undefined;
+}
+
+export const keyImportVersion: ProjectMutation<ImportVersionInput, Key> = {
+  id: "key.import_version",
+  scope: "kms:import_key",
+  inProject: true,
+  resource: keyResource,
+  run: ({ services, project, commit }, { name, imported, version }) =>
+    services.keyring.importVersion(project.id, name, imported, version, commit),
+  replay: replayKey,
+};
+
+export const keyRotate: ProjectMutation<RotateInput, Key> = {
   id: "key.rotate",
   scope: "kms:rotate_key",
   inProject: true,
   resource: keyResource,
-  run: (context, input) => context.services.keyring.rotate(context.project.id, input.name, context.commit),
+  run: ({ services, project, commit }, { name, version }) =>
+    services.keyring.rotate(project.id, name, commit, (key) => {
+      assertNext(key, version);
+      return true;
+    }),
   replay: replayKey,
 };
 
-export const keyUpdate: ProjectMutation<Named & { readonly update: KeyUpdate }, Key> = {
+export const keyUpdate: ProjectMutation<KeyUpdateInput, Key> = {
   id: "key.update",
   scope: "kms:update_key",
   inProject: true,
   resource: keyResource,
-  run: ({ services, project, commit }, input) =>
-    services.keyring.update(project.id, input.name, input.update, commit),
+  run(context, { name, update, alias }) {
+    const { services, project, commit } = context;
+    const to = update.name;
+    const assertRename =
+      to === undefined
+        ? undefined
+        : (from: string): void => {
+            assertMayRename(context, from, to);
+          };
+    return services.keyring.update(project.id, name, update, commit, { alias, assertRename });
+  },
   replay: replayKey,
 };
 
@@ -170,13 +213,14 @@ export const keyRevoke: ProjectMutation<Named, Key> = {
   replay: replayKey,
 };
 
-export const keyScheduleDeletion: ProjectMutation<Named & { readonly days: number }, Key> = {
+export const keyScheduleDeletion: ProjectMutation<DeletionInput, Key> = {
   id: "key.schedule_deletion",
   scope: "kms:delete_key",
   severity: "WARNING",
   inProject: true,
   resource: keyResource,
-  run: (context, input) => change(context, input, schedulingDeletion(input.days)),
+  run: ({ services, project, commit }, { name, days, freesNames = false }) =>
+    services.keyring.scheduleDeletion(project.id, name, days, freesNames, commit),
   replay: replayKey,
 };
 
@@ -185,7 +229,7 @@ export const keyCancelDeletion: ProjectMutation<Named, Key> = {
   scope: "kms:delete_key",
   inProject: true,
   resource: keyResource,
-  run: (context, input) => change(context, input, cancellingDeletion),
+  run: ({ services, project, commit }, { name }) => services.keyring.cancelDeletion(project.id, name, commit),
   replay: replayKey,
 };
 
@@ -236,6 +280,17 @@ function change(
   return services.keyring.change(project.id, input.name, step, commit, version);
 }
 
+/**
+ * Bindings speak of names: a rename takes the right on both, and gives whoever asks for it no right over the key that was
+ * not there before. Throws `forbidden`.
+ */
+function assertMayRename({ caller, project }: ProjectContext, from: string, to: string): void {
+  const may = (scope: Scope, name: string): boolean =>
+    decide(caller.bindings, scope, { project: project.id, name });
+  if (!may("kms:update_key", to) || scopes.some((scope) => may(scope, to) && !may(scope, from)))
+    throw new KeysteadError("forbidden");
+}
+
 function fits(key: Key, filter: KeyFilter): boolean {
   const { state, type, purpose, labels } = filter;
   // What is left of destroyed keys is shown to whoever asks for it.
@@ -255,7 +310,7 @@ function createKey(
   imported: ImportedKey | undefined,
 ): Promise<Key> {
   const { caller, project, services } = context;
-  const { name, type, description, labels, rotationPeriodDays } = input;
+  const { name, type, description, labels, rotationPeriodDays, aliases } = input;
   const purpose = input.purpose ?? purposesOf(type)[0];
   if (!purposesOf(type).includes(purpose)) {
     throw new KeysteadError("invalid_body", { field: "purpose", detail: "the type has no such purpose" });
@@ -268,7 +323,7 @@ function createKey(
   const exportable = input.exportable ?? mayExport;
   return services.keyring.create(
     project.id,
-    { name, type, purpose, exportable, description, labels, rotationPeriodDays, imported },
+    { name, type, purpose, exportable, description, labels, rotationPeriodDays, imported, aliases },
     context.commit,
   );
 }

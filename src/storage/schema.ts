@@ -36,6 +36,10 @@ export interface Schema {
     usage_sealed: Uint8Array;
     usage_revision: number;
   };
+  /** Further names of keys: the id is a keyed hash of project, scheme and name; the name itself is in no column. */
+  key_aliases: { id: Uint8Array; project_id: string; key_id: string; sealed: Uint8Array };
+  /** Random secrets of the service's own, which outlive every change of the barrier's keys. */
+  service_secrets: { name: string; created_at: string; sealed: Uint8Array };
   secrets: {
     id: string;
     project_id: string;

@@ -51,8 +51,14 @@ export async function applyWrites(
       let statement = loose.updateTable(write.update).set({ ...write.set });
       for (const [column, value] of Object.entries(write.where))
         statement = statement.where(column, "=", value);
-      const { numUpdatedRows } = await statement.executeTakeFirstOrThrow();
-      if (numUpdatedRows !== 1n) throw new StoreConflict(write.update);
+      let updated: bigint;
+      try {
+        updated = (await statement.executeTakeFirstOrThrow()).numUpdatedRows;
+      } catch (error) {
+        if (isUniqueViolation(error)) throw new StoreConflict(write.update);
+        throw error;
+      }
+      if (updated !== 1n) throw new StoreConflict(write.update);
     } else if ("delete" in write) {
       let statement = loose.deleteFrom(write.delete);
       for (const [column, value] of Object.entries(write.where))

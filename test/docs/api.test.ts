@@ -177,7 +177,7 @@ function refusalOf(action: KeyUse | KeyChange, state: KeyState): string | undefi
     disable: disabling(undefined),
     revoke: revoking,
     schedule_deletion: schedulingDeletion(DELETION_DAYS_MAX),
-    cancel_deletion: cancellingDeletion,
+    cancel_deletion: cancellingDeletion(undefined),
   };
   const time = new Date(0).toISOString();
   const key: Key = {

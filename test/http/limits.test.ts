@@ -116,6 +116,7 @@ describe("a client that goes away", () => {
         proxy: undefined,
         internal: false,
         params: {},
+        path: "/",
         queryText: "",
         header: (name) => (name === "authorization" ? authorization : undefined),
         readBody: () => Promise.resolve(new Uint8Array(0)),

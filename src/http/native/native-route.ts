@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { KeysteadError } from "../../errors.ts";
 import type { Operation } from "../../service/operation.ts";
+import { namesPrototype } from "../json-body.ts";
 import type { HttpMethod } from "../wire.ts";
 
 export interface NativeRoute<P, Q, B, I, O> {
@@ -72,12 +73,6 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
     ...(isOurs ? { field: first } : {}),
     ...(detail === undefined ? {} : { detail }),
   });
-}
-
-/** Whether a field is called `__proto__`, at whatever depth: the schema library passes over this one name. */
-function namesPrototype(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return Object.hasOwn(value, "__proto__") || Object.values(value).some(namesPrototype);
 }
 
 /** For each schema of a flat object without required fields: its texts that no further rule holds. */

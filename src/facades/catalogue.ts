@@ -1,0 +1,6 @@
+/** All facades, by name. Invariant: whatever combination of them is on, no two rows match one request. */
+import type { Facade } from "../http/facade/facade.ts";
+import { autoKms } from "./auto-kms/auto-kms.ts";
+import type { FacadeName } from "./facade-names.ts";
+
+export const facades: Readonly<Record<FacadeName, Facade>> = { "auto-kms": autoKms };

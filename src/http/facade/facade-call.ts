@@ -1,0 +1,108 @@
+/**
+ * One request of a facade, as its row sees it: whoever asks, and the way to the operations.
+ * Invariant: whatever is done is done by `Door.perform`, each time decided and recorded anew; the row never sees services,
+ * and a name of the facade's own becomes a key's id only on the way to an operation, which decides about that key.
+ */
+import type { KeysteadError } from "../../errors.ts";
+import type { Caller } from "../../identity/caller.ts";
+import { keyIdOfAlias, keyIdOfPrefix } from "../../service/key-handles.ts";
+import type { Operation } from "../../service/operation.ts";
+import type { Door } from "../../service/perform.ts";
+import { IDEMPOTENCY_KEY_HEADER, parseIdempotencyKey } from "../idempotency-key.ts";
+import type { WireRequest } from "../wire.ts";
+
+export class FacadeCall {
+  readonly caller: Caller;
+  readonly requestId: string;
+  /** The project that everything is done in. */
+  readonly project: string;
+  /** Headers of the answer, beyond those that every answer has. */
+  readonly headers: Record<string, string> = {};
+  readonly #door: Door;
+  readonly #request: WireRequest;
+  /** Shared with the calls made of this one: mutations under one idempotency key are told apart by their order. */
+  readonly #progress: { mutations: number; replays: number };
+
+  constructor(
+    door: Door,
+    request: WireRequest,
+    caller: Caller,
+    requestId: string,
+    project: string,
+    progress = { mutations: 0, replays: 0 },
+  ) {
+    this.caller = caller;
+    this.requestId = requestId;
+    this.project = project;
+    this.#door = door;
+    this.#request = request;
+    this.#progress = progress;
+  }
+
+  /** A header of the request by its lower-case name. */
+  header(name: string): string | undefined {
+    return this.#request.header(name);
+  }
+
+  /** True where everything that was asked to be changed had been changed before, under the same idempotency key. */
+  get replayed(): boolean {
+    const { mutations, replays } = this.#progress;
+    return replays > 0 && replays === mutations;
+  }
+
+  /**
+   * Does one operation, with its own decision and its own audit entry. Rejects with a KeysteadError.
+   * @param input the operation's input, or what makes it: what that throws is recorded as the operation's refusal
+   */
+  perform<I extends object, O>(operation: Operation<I, O>, input: I | (() => I)): Promise<O> {
+    const ordinal = operation.replay === undefined ? 0 : ++this.#progress.mutations;
+    return this.#door.perform(operation, {
+      caller: this.caller,
+      project: this.project,
+      requestId: this.requestId,
+      address: this.#request.address,
+      proxy: this.#request.proxy,
+      parse: typeof input === "function" ? input : () => input,
+      idempotencyKey: () => this.#idempotencyKey(ordinal),
+      onReplayed: () => this.#progress.replays++,
+    });
+  }
+
+  /** Records that what came fits no operation, and rejects with why. */
+  refuse<I, O>(operation: Operation<I, O>, error: KeysteadError): Promise<O> {
+    return this.#door.perform<I, O>(operation, {
+      caller: this.caller,
+      project: this.project,
+      requestId: this.requestId,
+      address: this.#request.address,
+      proxy: this.#request.proxy,
+      parse() {
+        throw error;
+      },
+    });
+  }
+
+  /** The same request in another project. */
+  inProject(project: string): FacadeCall {
+    return new FacadeCall(this.#door, this.#request, this.caller, this.requestId, project, this.#progress);
+  }
+
+  /**
+   * The id of the key that has a name of a facade's own; an id that leads nowhere where none has. Only an operation that
+   * is given the id tells which.
+   */
+  keyIdOfAlias(scheme: string, text: string): Promise<string> {
+    return keyIdOfAlias(this.#door.services, this.project, scheme, text);
+  }
+
+  /** The same for the beginning of an id, which must be long enough to be one key's alone. */
+  keyIdOfPrefix(prefix: string): Promise<string> {
+    return keyIdOfPrefix(this.#door.services, this.project, prefix);
+  }
+
+  #idempotencyKey(ordinal: number): string | undefined {
+    const key = parseIdempotencyKey(this.#request.header(IDEMPOTENCY_KEY_HEADER));
+    // A line feed is in no key that a client can send.
+    return key === undefined || ordinal === 1 ? key : `${key}\n${ordinal}`;
+  }
+}
