@@ -5,7 +5,7 @@
  * with a stable code and the request id.
  */
 import { KeysteadError, asKeysteadError, type ErrorCode } from "../../errors.ts";
-import type { Caller } from "../../identity/caller.ts";
+import { anonymousCaller, type Caller } from "../../identity/caller.ts";
 import type { Door } from "../../service/perform.ts";
 import { DEFAULT_PROJECT } from "../../identity/projects.ts";
 import type { Log } from "../../telemetry/log.ts";
@@ -20,6 +20,7 @@ import { fitNamedParams, namedParams } from "./fields.ts";
 import { identityRoutes } from "./identity-routes.ts";
 import { batchRoutes } from "./batch-routes.ts";
 import { cipherRoutes } from "./cipher-routes.ts";
+import { loginRoutes } from "./login-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import { BODY_BYTES_DEFAULT, parseWith, type AnyNativeRoute } from "./native-route.ts";
 import { secretRoutes } from "./secret-routes.ts";
@@ -35,6 +36,7 @@ export const nativeRoutes: readonly AnyNativeRoute[] = [
   ...batchRoutes,
   ...secretRoutes,
   ...identityRoutes,
+  ...loginRoutes,
 ];
 
 export interface NativeApiOptions {
@@ -94,6 +96,7 @@ function handler(
   const bodyBytesMax = row.bodyBytesMax ?? BODY_BYTES_DEFAULT;
   const severity = operation.severity ?? "WARNING";
   const mutates = operation.replay !== undefined;
+  const anonymous = operation.anonymous === true;
   const hidden = row.internalOnly === true && !options.internalEverywhere;
 
   return (request) => {
@@ -120,7 +123,7 @@ function handler(
     admission.admitAddress(request);
     let caller: Caller;
     try {
-      const identified = admission.identify(request);
+      const identified = anonymous ? anonymousCaller : admission.identify(request);
       caller = identified instanceof Promise ? await identified : identified;
     } catch (thrown) {
       const { code } = asKeysteadError(thrown);
@@ -133,7 +136,8 @@ function handler(
       try {
         bytes = await request.readBody(bodyBytesMax);
         // Whoever takes long to send must still be who they were when they began.
-        if (performance.now() - startedAt > SLOW_BODY_MS) caller = await admission.identifyAgain(request);
+        if (!anonymous && performance.now() - startedAt > SLOW_BODY_MS)
+          caller = await admission.identifyAgain(request);
       } catch (thrown) {
         // The caller is known: the refusal takes the same way through the door as any other.
         unreadable = asKeysteadError(thrown);
@@ -160,6 +164,7 @@ function handler(
         return input;
       },
       idempotencyKey: mutates ? () => parseIdempotencyKey(request.header(IDEMPOTENCY_KEY_HEADER)) : undefined,
+      recordRefusal: anonymous ? (facts) => admission.recordRefusal(facts) : undefined,
       onReplayed: replay && (() => (replay.happened = true)),
     });
     if (binary !== undefined) {
