@@ -3,15 +3,23 @@
  * Invariant: what nobody asked for is committed with an audit entry of its own, like everything else.
  */
 import { serviceFacts, type Auditor } from "./audit/auditor.ts";
+import type { Severity } from "./audit/entry.ts";
 import type { CommitChange } from "./audit/change.ts";
 import { Accounts } from "./identity/accounts.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
+import { Logins } from "./identity/logins.ts";
+import { Passwords } from "./identity/passwords.ts";
 import { Projects } from "./identity/projects.ts";
+import { Sessions } from "./identity/sessions.ts";
+import { SigningKeys } from "./identity/signing-keys.ts";
+import { Signups } from "./identity/signups.ts";
+import { loginUpkeep } from "./jobs/login-upkeep.ts";
 import { dueKeys } from "./jobs/due-keys.ts";
 import { dueProjects } from "./jobs/due-projects.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { scrubbing } from "./jobs/scrubbing.ts";
 import { KeyAliases } from "./keyring/key-aliases.ts";
+import type { Argon2Cost } from "./crypto/off-loop-tasks.ts";
 import { KeyStore } from "./keyring/key-store.ts";
 import { Keyring } from "./keyring/keyring.ts";
 import type { Barrier } from "./seal/barrier.ts";
@@ -30,10 +38,16 @@ export interface ServiceOptions {
   readonly now: () => number;
   /** Replaces the nonce limit of the catalogue, for tests. */
   readonly noncesMax: number | undefined;
+  /** What the service's own tokens state as their issuer. */
+  readonly issuer: string;
+  readonly loginTtlSeconds: number;
+  /** Replaces what the hash of a password costs, for tests. */
+  readonly passwordCost?: Argon2Cost | undefined;
 }
 
 /** Everything that operations work with. */
-export function createServices({ store, barrier, auditor, now, noncesMax }: ServiceOptions): Services {
+export function createServices(options: ServiceOptions): Services {
+  const { store, barrier, auditor, now, noncesMax, issuer, loginTtlSeconds: ttlSeconds } = options;
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax),
@@ -45,11 +59,29 @@ export function createServices({ store, barrier, auditor, now, noncesMax }: Serv
       await commitOwn(auditor, "key.rotate", project, { reason: "nonces" })(writes, facts);
     },
   });
+  const accounts = new Accounts(store, barrier);
+  const passwords = new Passwords({ store, barrier, now, cost: options.passwordCost });
+  const sessions = new Sessions(store, barrier, now);
+  const signingKeys = new SigningKeys({
+    store,
+    barrier,
+    now,
+    commitOwn: (reason) => commitOwn(auditor, "login_key.rotate", "", { reason }),
+  });
+  const signups = new Signups({ store, barrier, keys: signingKeys, issuer, now });
+  const commitReuse: CommitChange = (writes, facts) =>
+    commitOwn(auditor, "session.revoke", "", {}, "WARNING")(writes, facts);
+  const logins = { accounts, passwords, sessions, signups, keys: signingKeys };
   return {
     keyring,
     projects,
     secrets: new Secrets(store, barrier),
-    accounts: new Accounts(store, barrier),
+    accounts,
+    passwords,
+    sessions,
+    signups,
+    signingKeys,
+    logins: new Logins({ ...logins, issuer, ttlSeconds, now, commitReuse }),
     jwtRevocations: new JwtRevocations(store, barrier),
     auditor,
     cursors: new SealedCursors(barrier),
@@ -59,7 +91,7 @@ export function createServices({ store, barrier, auditor, now, noncesMax }: Serv
 
 /** What is done without anybody asking. */
 export function createJobs(store: Store, services: Services, node: string, log: Log): JobRunner {
-  const { auditor, keyring, projects, secrets, now } = services;
+  const { auditor, keyring, projects, secrets, signingKeys, sessions, now } = services;
   const ofKeys = dueKeys({
     keyring,
     log,
@@ -78,7 +110,8 @@ export function createJobs(store: Store, services: Services, node: string, log: 
     now,
     commitOwn: (action, project) => commitOwn(auditor, action, project.name, { reason: "deletion" }),
   });
-  return new JobRunner({ store, node, jobs: [ofKeys, ofProjects, scrubbing(store)], log, now });
+  const ofLogins = loginUpkeep({ store, signingKeys, sessions });
+  return new JobRunner({ store, node, jobs: [ofKeys, ofProjects, ofLogins, scrubbing(store)], log, now });
 }
 
 function commitOwn(
@@ -86,16 +119,17 @@ function commitOwn(
   action: string,
   project: string,
   details: Readonly<Record<string, string>>,
+  severity: Severity = action.endsWith(".destroy") ? "WARNING" : "INFO",
 ): CommitChange {
   return (writes, facts) =>
     auditor.commitChange(
       {
         ...serviceFacts(action),
-        severity: action.endsWith(".destroy") ? "WARNING" : "INFO",
+        severity,
         project,
         ...facts,
         version: facts.version ?? 0,
-        details,
+        details: { ...facts.details, ...details },
       },
       writes,
     );

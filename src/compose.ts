@@ -10,6 +10,7 @@ import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
 import { createJobs, createServices } from "./compose-services.ts";
 import type { Config } from "./config.ts";
+import type { Argon2Cost } from "./crypto/off-loop-tasks.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
 import { facades } from "./facades/catalogue.ts";
@@ -22,7 +23,8 @@ import { operatorRoutes } from "./http/operator-routes.ts";
 import type { Listener, WireRoute } from "./http/wire.ts";
 import { Authenticator } from "./identity/authenticate.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
-import { DEFAULT_PROJECT } from "./identity/projects.ts";
+import { LoginVerifier } from "./identity/login-verifier.ts";
+import { DEFAULT_PROJECT, Projects } from "./identity/projects.ts";
 import { assertListenable, openListeners, reloadTls } from "./listening.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
@@ -46,6 +48,8 @@ export interface ComposeOptions {
   readonly initialising?: boolean;
   /** For tests: a lower limit of nonces a key version, and an audit log that fails on demand. */
   readonly noncesMax?: number;
+  /** For tests: what the hash of a password costs. */
+  readonly passwordCost?: Argon2Cost;
   readonly auditSink?: AuditSink;
   /** Replaces the clock that rotation periods, deletion windows and idempotency keys go by, for tests. */
   readonly now?: () => number;
@@ -100,13 +104,21 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
     const now = options.now ?? Date.now;
     auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
-    const services = createServices({ store, barrier, auditor, now, noncesMax: options.noncesMax });
+    const projects = new Projects(store, barrier);
+    if (fresh) await initialise({ projects, auditor }, seal, firstKey);
+    const issuer = config.issuer ?? `urn:keystead:${(await projects.byName(DEFAULT_PROJECT))?.id ?? ""}`;
+    const { loginTtlSeconds } = config;
+    const { noncesMax, passwordCost } = options;
+    const own = { issuer, loginTtlSeconds, noncesMax, passwordCost };
+    const services = createServices({ store, barrier, auditor, now, ...own });
     const idempotency = new Idempotency({ store, barrier, now });
-    if (fresh) await initialise(services, seal, firstKey);
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
     }
-    return await serve({ config, options, log, store, auditor, services, idempotency, dataPath, fresh });
+    const logins = { accounts: services.accounts, sessions: services.sessions, keys: services.signingKeys };
+    const loginVerifier = new LoginVerifier({ ...logins, issuer, now });
+    const parts = { config, options, log, store, auditor, services, idempotency, dataPath, fresh };
+    return await serve({ ...parts, loginVerifier });
   } catch (error) {
     await auditor?.close();
     await store?.close();
@@ -170,7 +182,7 @@ async function openAudit(
 
 /** The first records of an empty database: the barrier's first key and the default project. */
 async function initialise(
-  services: Services,
+  services: { readonly projects: Projects; readonly auditor: Auditor },
   seal: Seal,
   { version: first, key }: BarrierKey,
 ): Promise<void> {
@@ -194,6 +206,7 @@ interface Parts {
   readonly auditor: Auditor;
   readonly services: Services;
   readonly idempotency: Idempotency;
+  readonly loginVerifier: LoginVerifier;
   readonly dataPath: DataPath | undefined;
   readonly fresh: boolean;
 }
@@ -210,7 +223,13 @@ async function serve(parts: Parts): Promise<Keystead> {
     config.jwtSecret === undefined || jwtProject === undefined
       ? undefined
       : new JwtAuthority({ secret: config.jwtSecret, projectId: jwtProject.id }, services.jwtRevocations);
-  const authenticator = new Authenticator({ accounts: services.accounts, jwt, devMode: config.devMode });
+  // Whose tokens are told by nothing that they state comes last.
+  const verifiers = [parts.loginVerifier, ...(jwt === undefined ? [] : [jwt])];
+  const authenticator = new Authenticator({
+    accounts: services.accounts,
+    verifiers,
+    devMode: config.devMode,
+  });
   const { ratePerSecond } = config;
   const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
   const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });
@@ -248,6 +267,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       health,
       metrics,
       admission,
+      publicKeys: () => services.signingKeys.publicKeys(),
       openapi: JSON.stringify(openapiDocument(nativeRoutes, version)),
     }),
     ...docsPage({ admission, metrics }),

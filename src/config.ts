@@ -11,6 +11,7 @@ import type { SecretBytes } from "./bytes.ts";
 import { facadeNames, type FacadeName } from "./facades/facade-names.ts";
 import { TrustedProxies } from "./http/forwarded.ts";
 import type { TlsFiles } from "./http/tls-files.ts";
+import { LOGIN_TTL_SECONDS_MAX } from "./identity/signing-keys.ts";
 import { parseRootKey } from "./seal/root-key.ts";
 import {
   autoKmsFlags,
@@ -50,6 +51,9 @@ export interface Config {
   readonly auditDurability: "written" | "synced";
   readonly jwtSecret: Buffer | undefined;
   readonly jwtProject: string;
+  /** What tokens of logins state as their issuer; undefined: one that is derived from the data path's own id. */
+  readonly issuer: string | undefined;
+  readonly loginTtlSeconds: number;
   /** Requests a second for a caller; undefined sets no limit. */
   readonly ratePerSecond: number | undefined;
   readonly node: string;
@@ -64,6 +68,8 @@ export class HelpAsked extends Error {}
 const PORT_DEFAULT = 8080;
 const MEMORY = ":memory:";
 const RATE_DEFAULT = 20_000;
+const LOGIN_TTL_SECONDS_DEFAULT = 900;
+const LOGIN_TTL_SECONDS_MIN = 60;
 const JWT_SECRET_BYTES_MIN = 32;
 const allSettings: readonly Setting[] = [...serverSettings, ...clientSettings];
 
@@ -143,6 +149,13 @@ function parseValues(values: Values, cwd: string): Config {
     jwtProject:
       readMatching(values, "KEYSTEAD_JWT_PROJECT", /^[a-z0-9][a-z0-9._-]{0,63}$/, "is a project's name") ??
       "default",
+    issuer: readMatching(
+      values,
+      "KEYSTEAD_ISSUER",
+      /^[!-~]{1,200}$/,
+      "is a URL or another text without spaces",
+    ),
+    loginTtlSeconds: readLoginTtl(values),
     ratePerSecond: readRate(values, devMode),
     node:
       readMatching(
@@ -209,6 +222,14 @@ function readFacades(values: Values, devMode: boolean): readonly FacadeName[] {
       `is none, or some of ${facadeNames.join(", ")}, each once, between commas`,
     );
   return known;
+}
+
+function readLoginTtl(values: Values): number {
+  const text = values.KEYSTEAD_LOGIN_TTL ?? String(LOGIN_TTL_SECONDS_DEFAULT);
+  const seconds = /^[1-9][0-9]{1,3}$/.test(text) ? Number(text) : 0;
+  if (seconds < LOGIN_TTL_SECONDS_MIN || seconds > LOGIN_TTL_SECONDS_MAX)
+    throw refused("KEYSTEAD_LOGIN_TTL", `is ${LOGIN_TTL_SECONDS_MIN} to ${LOGIN_TTL_SECONDS_MAX} seconds`);
+  return seconds;
 }
 
 function readAddress(values: Values, name: ServerSettingName): Address | undefined {

@@ -33,6 +33,8 @@ export const errorRegistry = {
   account_not_found: { status: 404, title: "There is no such account" },
   token_not_found: { status: 404, title: "There is no such token" },
   binding_not_found: { status: 404, title: "There is no such role binding" },
+  signup_not_found: { status: 404, title: "There is no such signup" },
+  session_not_found: { status: 404, title: "There is no such session" },
   key_exists: { status: 400, title: "A key of this name exists" },
   project_exists: { status: 409, title: "A project of this name exists" },
   account_exists: { status: 409, title: "An account of this name exists" },
@@ -81,13 +83,19 @@ export class KeysteadError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
   readonly field: string | undefined;
+  /** When to try again, where that is known. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: ErrorCode, options: { detail?: string; field?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    options: { detail?: string; field?: string; retryAfterSeconds?: number; cause?: unknown } = {},
+  ) {
     super(errorRegistry[code].title, { cause: options.cause });
     this.name = "KeysteadError";
     this.code = code;
     this.detail = options.detail;
     this.field = options.field;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
   get status(): number {

@@ -113,6 +113,18 @@ export const serverSettings = [
     help: "The one project in which those JWTs act",
   },
   {
+    name: "KEYSTEAD_ISSUER",
+    flag: "issuer",
+    example: "https://keys.example.net",
+    help: "What the tokens of logins state as their issuer; a URN of this data path's own unless set",
+  },
+  {
+    name: "KEYSTEAD_LOGIN_TTL",
+    flag: "login-ttl",
+    example: "900",
+    help: "How many seconds a login's token is valid, 60 to 3600; it is refreshed without a password",
+  },
+  {
     name: "KEYSTEAD_RATE_LIMIT",
     flag: "rate-limit",
     example: "20000",

@@ -1,6 +1,6 @@
 /**
  * The slow operations that run in workers, as tasks: making RSA keys, RSA signatures, OAEP decryption, ECDSA over a ready
- * digest.
+ * digest, and Argon2id (RFC 9106), for passwords.
  * - An RSA digest is wrapped into its DigestInfo (RFC 8017 §9.2) and signed by the raw operation with type 1 padding,
  *   since the platform's `sign` would hash it once more.
  * - An ECDSA digest goes through @noble/curves for the same reason: slower, and not constant-time (docs/security.md).
@@ -8,6 +8,7 @@
  */
 import { Buffer } from "node:buffer";
 import {
+  argon2Sync,
   constants,
   generateKeyPairSync,
   privateDecrypt,
@@ -25,6 +26,13 @@ import type { SignatureEncoding, SignatureScheme } from "./signing-key.ts";
 export type Task =
   /** Takes no key, and answers a fresh one as PKCS#8. */
   | { readonly run: "rsa-generate"; readonly modulusBits: number }
+  /** Takes no key, and answers the hash. */
+  | {
+      readonly run: "argon2id";
+      readonly message: Uint8Array;
+      readonly salt: Uint8Array;
+      readonly cost: Argon2Cost;
+    }
   | { readonly run: "rsa-sign"; readonly message: Uint8Array; readonly scheme: SignatureScheme }
   | { readonly run: "rsa-sign-digest"; readonly digest: Uint8Array }
   | {
@@ -43,6 +51,14 @@ export type Task =
       readonly signature: Uint8Array;
       readonly encoding: SignatureEncoding;
     };
+
+/** The parameters m, t and p of Argon2 (RFC 9106 §3.1) and the length of what it gives. */
+export interface Argon2Cost {
+  readonly memoryKib: number;
+  readonly passes: number;
+  readonly lanes: number;
+  readonly bytes: number;
+}
 
 export type TaskResult = Uint8Array | boolean | undefined;
 
@@ -67,11 +83,27 @@ export function taskKeyOf({ publicKey, privateKey }: KeyPair): TaskKey {
   return { publicKey, privateKey, numbers: {} };
 }
 
+/** Runs a task that takes no key; undefined for one that does. */
+export function runKeyless(task: Task): Uint8Array | undefined {
+  if (task.run === "rsa-generate") return generateRsaKey(task.modulusBits);
+  if (task.run !== "argon2id") return undefined;
+  const { message, salt: nonce, cost } = task;
+  return argon2Sync("argon2id", {
+    message,
+    nonce,
+    memory: cost.memoryKib,
+    passes: cost.passes,
+    parallelism: cost.lanes,
+    tagLength: cost.bytes,
+  });
+}
+
 /** Runs a task. Throws where the key is of the wrong kind for it. */
 export function runTask(key: TaskKey, task: Task): TaskResult {
   switch (task.run) {
     case "rsa-generate":
-      return generateRsaKey(task.modulusBits);
+    case "argon2id":
+      return runKeyless(task);
     case "rsa-sign":
       return sign("sha256", task.message, rsaPadding(ownPrivateKey(key), task.scheme));
     case "rsa-sign-digest":

@@ -3,7 +3,7 @@ import { setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
 import { secretBytes, wipe } from "../bytes.ts";
 import { KeptKeys } from "./kept-keys.ts";
-import { generateRsaKey, openTaskKey, runTask, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
+import { openTaskKey, runKeyless, runTask, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
 import type { PoolAnswer, PoolRequest } from "./worker-pool.ts";
 
 const port = parentPort;
@@ -23,14 +23,17 @@ try {
 port.on("message", (request: PoolRequest) => {
   const made = answer(request);
   port.postMessage(made);
-  // The message holds a copy: of a fresh key there shall be no other.
-  if (request.task.run === "rsa-generate" && "result" in made && made.result instanceof Uint8Array)
-    wipe(made.result);
+  // The message holds a copy: of a fresh key, and of what a password gave, there shall be no other.
+  const { task } = request;
+  if (task.run === "argon2id") wipe(task.message);
+  const isSecret = task.run === "rsa-generate" || task.run === "argon2id";
+  if (isSecret && "result" in made && made.result instanceof Uint8Array) wipe(made.result);
 });
 
 function answer({ id, keyId, material, task }: PoolRequest): PoolAnswer {
   try {
-    if (task.run === "rsa-generate") return { id, result: generateRsaKey(task.modulusBits) };
+    const keyless = runKeyless(task);
+    if (keyless !== undefined) return { id, result: keyless };
     let key = keys.get(keyId);
     if (key === undefined) {
       if (material === undefined) throw new Error("a worker was not sent its key");

@@ -115,13 +115,7 @@ export class Admission {
       this.#countMore(limited, action, severity, proxy);
       throw new KeysteadError("rate_limited");
     }
-    const key = `${address} ${action}`;
-    const summary = this.#summaries.get(key);
-    if (summary !== undefined) {
-      summary.more++;
-      throw new KeysteadError(outcome);
-    }
-    const facts: AuditFacts = {
+    await this.recordRefusal({
       ...serviceFacts(action),
       address,
       caller: anonymousCaller.label,
@@ -130,19 +124,32 @@ export class Admission {
       request: requestId,
       severity,
       ...(proxy === undefined ? {} : { details: { proxy } }),
-    };
-    if (this.#summaries.size < SUMMARIES_MAX) {
-      this.#summaries.set(key, { facts, more: 0 });
-      this.#summaryTimer ??= setTimeout(() => {
-        this.flushSummaries();
-      }, SUMMARY_MS);
-    } else {
+    });
+    throw new KeysteadError(outcome);
+  }
+
+  /**
+   * Records the refusal of somebody without credentials: the first one of an address, operation and resource in a second at
+   * once, the others of that second in its summary.
+   */
+  async recordRefusal(facts: AuditFacts): Promise<void> {
+    const { address, action, resource, severity } = facts;
+    const key = `${address} ${action}${resource === "" ? "" : ` ${resource}`}`;
+    const summary = this.#summaries.get(key);
+    if (summary !== undefined) {
+      summary.more++;
+      return;
+    }
+    if (this.#summaries.size >= SUMMARIES_MAX) {
       // More addresses at once than anybody real: they share one summary.
       this.#countMore(MANY, "caller.authenticate", "WARNING");
-      throw new KeysteadError(outcome);
+      return;
     }
+    this.#summaries.set(key, { facts, more: 0 });
+    this.#summaryTimer ??= setTimeout(() => {
+      this.flushSummaries();
+    }, SUMMARY_MS);
     await this.#options.auditor.record(facts, severity === "CRITICAL");
-    throw new KeysteadError(outcome);
   }
 
   /** Writes what was counted since the last time. */

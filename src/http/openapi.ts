@@ -35,7 +35,11 @@ export function openapiDocument(routes: readonly AnyNativeRoute[], version: stri
     paths: { ...paths, ...operatorPaths },
     components: {
       securitySchemes: {
-        bearer: { type: "http", scheme: "bearer", description: "An API token (kst_…) or an HS256 JWT." },
+        bearer: {
+          type: "http",
+          scheme: "bearer",
+          description: "An API token (kst_…), the token of a login, or another JWT.",
+        },
       },
       schemas: { Problem: problemSchema },
     },
@@ -69,7 +73,8 @@ function describe(route: AnyNativeRoute, alias: number): Json {
     operationId: alias === 0 ? operation.id : `${operation.id}.${alias + 1}`,
     tags: [group],
     summary: route.summary,
-    description: operation.scope === undefined ? "Any caller." : `Needs the scope \`${operation.scope}\`.`,
+    ...(operation.anonymous === true ? { security: [] } : {}),
+    description: asked(operation),
     parameters,
     ...(route.body === undefined
       ? {}
@@ -90,6 +95,14 @@ function describe(route: AnyNativeRoute, alias: number): Json {
       },
     },
   };
+}
+
+function asked(operation: AnyNativeRoute["operation"]): string {
+  const { scope, anonymous } = operation;
+  const besides = operation.ownAccount === undefined ? "" : ", but for the caller's own account";
+  if (anonymous === true) return "Needs no credentials but those in its body.";
+  if (scope === undefined) return "Any caller.";
+  return `Needs the scope \`${scope}\`${besides}.`;
 }
 
 function binaryContent(description: string | undefined): Json {
@@ -190,6 +203,7 @@ const operatorPaths: Record<string, Json> = {
   "/health": open("Whether every part works", "application/json", [200, 503]),
   "/ready": open("Whether requests are taken", "application/json", [200, 503]),
   "/metrics": open("Prometheus metrics", "text/plain", [200]),
+  "/.well-known/jwks.json": open("The public keys of login tokens", "application/jwk-set+json", [200]),
   "/openapi.json": open("This document", "application/json", [200]),
   "/docs": open("This document as a page to try it on", "text/html", [200]),
 };

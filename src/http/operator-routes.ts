@@ -1,5 +1,5 @@
 /**
- * What operators and their tools ask: /health, /ready, /metrics, and the API's description.
+ * What operators and their tools ask: /health, /ready, /metrics, the public keys of logins, and the API's description.
  * Invariant: none of it needs credentials, none of it tells a name, and none of it is audited.
  */
 import type { Health } from "../telemetry/health.ts";
@@ -14,14 +14,23 @@ export interface OperatorOptions {
   readonly health: Health;
   readonly metrics: Metrics;
   readonly admission: Admission;
+  /** The keys that login tokens are signed with, as a JWK Set. */
+  readonly publicKeys: () => Promise<unknown>;
   /** The OpenAPI document, as JSON text. */
   readonly openapi: string;
 }
 
-export function operatorRoutes({ health, metrics, admission, openapi }: OperatorOptions): WireRoute[] {
+export function operatorRoutes({
+  health,
+  metrics,
+  admission,
+  publicKeys,
+  openapi,
+}: OperatorOptions): WireRoute[] {
   const get = (
     path: string,
     answer: () => Promise<{ status: number; type: string; body: string }>,
+    headers?: Readonly<Record<string, string>>,
   ): WireRoute => {
     const meter = metrics.requestMeter("GET", path);
     return {
@@ -35,7 +44,8 @@ export function operatorRoutes({ health, metrics, admission, openapi }: Operator
         }
         const { status, type, body } = await answer();
         meter.count(status);
-        return { status, contentType: type, requestId: requestIdOf(request), body };
+        const response = { status, contentType: type, requestId: requestIdOf(request), body };
+        return headers === undefined ? response : { ...response, headers };
       },
     };
   };
@@ -53,6 +63,16 @@ export function operatorRoutes({ health, metrics, admission, openapi }: Operator
       return { status: ready ? 200 : 503, type: "application/json", body: JSON.stringify({ ready }) };
     }),
     get("/metrics", async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() })),
+    get(
+      "/.well-known/jwks.json",
+      async () => ({
+        status: 200,
+        type: "application/jwk-set+json",
+        body: JSON.stringify(await publicKeys()),
+      }),
+      // A key is shown for longer than this before it signs.
+      { "cache-control": "public, max-age=300" },
+    ),
     get("/openapi.json", () => Promise.resolve({ status: 200, type: "application/json", body: openapi })),
   ];
 }

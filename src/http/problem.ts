@@ -21,7 +21,8 @@ export function problemResponse(error: KeysteadError, requestId: string): WireRe
   };
   const headers: Record<string, string> = {};
   if (error.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
-  if (error.code === "rate_limited" || error.status === 503) headers["retry-after"] = "1";
+  if (error.code === "rate_limited" || error.status === 503)
+    headers["retry-after"] = String(error.retryAfterSeconds ?? 1);
   return {
     status: error.status,
     contentType: "application/problem+json",

@@ -27,7 +27,11 @@ interface AccountRecord {
   readonly kind: AccountKind;
   readonly createdAt: string;
   readonly bindings: readonly Binding[];
+  /** Absent: enabled. A disabled one is nobody: none of its credentials counts. */
+  readonly state?: AccountState;
 }
+
+export type AccountState = "enabled" | "disabled";
 
 export interface Account extends AccountRecord {
   readonly id: string;
@@ -71,20 +75,26 @@ export class Accounts {
 
   /** The account of this name. Throws `account_not_found`. */
   async byName(name: string): Promise<Account> {
+    const account = await this.find(name);
+    if (account === undefined) throw new KeysteadError("account_not_found");
+    return account;
+  }
+
+  /** The account of this name, as it is stored now; undefined where there is none. */
+  async find(name: string): Promise<Account | undefined> {
     const [row] = await this.#store.select({ from: "accounts", where: { name } });
-    if (row === undefined) throw new KeysteadError("account_not_found");
-    return this.#openAccount(row);
+    return row === undefined ? undefined : this.#openAccount(row);
   }
 
   /** The account of this id, remembered; undefined where there is none. */
   byId(id: string): Account | Promise<Account | undefined> {
-    return (
-      this.#accounts.peek(id) ??
-      this.#accounts.get(id, async () => {
-        const [row] = await this.#store.select({ from: "accounts", where: { id } });
-        return row === undefined ? undefined : this.#openAccount(row);
-      })
-    );
+    return this.#accounts.peek(id) ?? this.#accounts.get(id, () => this.stored(id));
+  }
+
+  /** The account of this id, as it is stored now; undefined where there is none. */
+  async stored(id: string): Promise<Account | undefined> {
+    const [row] = await this.#store.select({ from: "accounts", where: { id } });
+    return row === undefined ? undefined : this.#openAccount(row);
   }
 
   /** A stretch of the accounts in the order of their names. */
@@ -105,14 +115,89 @@ export class Accounts {
 
   /** Makes an account without any right. Throws `account_exists`. */
   async create(name: string, kind: AccountKind, commit: CommitChange): Promise<Account> {
-    const createdAt = new Date().toISOString();
-    const account: Account = { id: randomId(), revision: 1, name, kind, createdAt, bindings: [] };
+    const { account, write } = this.making(name, kind, []);
     try {
-      await commit([{ insert: "accounts", row: this.#accountRow(account) }], { resource: `account:${name}` });
+      await commit([write], { resource: `account:${name}` });
     } catch (error) {
       throw error instanceof StoreConflict ? new KeysteadError("account_exists") : error;
     }
     return account;
+  }
+
+  /** A fresh account, and the write that makes it. */
+  making(
+    name: string,
+    kind: AccountKind,
+    bindings: readonly Binding[],
+  ): { readonly account: Account; readonly write: Write } {
+    const createdAt = new Date().toISOString();
+    const account: Account = { id: randomId(), revision: 1, name, kind, createdAt, bindings };
+    return { account, write: { insert: "accounts", row: this.#accountRow(account) } };
+  }
+
+  /** A write that applies only where the account is still as it was read. */
+  unchanged({ id, revision }: Account): Write {
+    return { update: "accounts", where: { id, revision }, set: { revision } };
+  }
+
+  /** Commits what rests on an account that is still as it was read. Throws `conflict`. */
+  async commitUnchanged(
+    account: Account,
+    writes: readonly Write[],
+    commit: CommitChange,
+    details: Readonly<Record<string, string | number>>,
+  ): Promise<void> {
+    try {
+      await commit([...writes, this.unchanged(account)], { resource: `account:${account.name}`, details });
+    } catch (error) {
+      throw error instanceof StoreConflict ? new KeysteadError("conflict") : error;
+    }
+  }
+
+  /**
+   * Lets the account's credentials count, or not. Throws `account_not_found`.
+   * @param ending what else goes in the same change, such as its sessions
+   */
+  async setState(
+    account: Account,
+    state: AccountState,
+    ending: readonly Write[],
+    commit: CommitChange,
+  ): Promise<Account> {
+    const next: Account = { ...account, revision: account.revision + 1, state };
+    const { revision, sealed } = this.#accountRow(next);
+    const where = { id: account.id, revision: account.revision };
+    try {
+      await commit([{ update: "accounts", where, set: { revision, sealed } }, ...ending], {
+        resource: `account:${account.name}`,
+      });
+    } catch (error) {
+      throw error instanceof StoreConflict ? new KeysteadError("conflict") : error;
+    } finally {
+      this.#accounts.forget(account.id);
+    }
+    return next;
+  }
+
+  /** Removes an account with its tokens. Its name is free; an account that takes it has another id. */
+  async remove(account: Account, ending: readonly Write[], commit: CommitChange): Promise<void> {
+    const { id, revision, name } = account;
+    const tokens = await this.#store.select({ from: "tokens", where: { account_id: id } });
+    try {
+      await commit(
+        [
+          { delete: "accounts", where: { id, revision }, expect: "one" },
+          { delete: "tokens", where: { account_id: id }, expect: "any" },
+          ...ending,
+        ],
+        { resource: `account:${name}`, details: { account: id, tokens: tokens.length } },
+      );
+    } catch (error) {
+      throw error instanceof StoreConflict ? new KeysteadError("conflict") : error;
+    } finally {
+      this.#accounts.forget(id);
+      for (const { hash } of tokens) this.tokenCache.forget(Buffer.from(hash).toString("base64"));
+    }
   }
 
   /** Gives an account a role. The same binding twice is one. */
@@ -174,10 +259,14 @@ export class Accounts {
       sealed: this.#barrier.sealJson(tokenPlace(id, 1), record),
     };
     const cleared = expired.map((old): Write => ({ delete: "tokens", where: { id: old.id }, expect: "any" }));
-    await commit([...cleared, { insert: "tokens", row }], {
-      resource: `account:${name}`,
-      details: { token: id },
-    });
+    try {
+      await commit([{ insert: "tokens", row }, this.unchanged(account), ...cleared], {
+        resource: `account:${name}`,
+        details: { token: id },
+      });
+    } catch (error) {
+      throw error instanceof StoreConflict ? new KeysteadError("conflict") : error;
+    }
     return { plainToken, token: openedToken(id, record) };
   }
 

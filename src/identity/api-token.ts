@@ -17,14 +17,19 @@ const UNBIASED_LIMIT = 248;
 
 /** A fresh token. */
 export function makeApiToken(): string {
+  const body = TOKEN_PREFIX + randomBase62(RANDOM_CHARACTERS);
+  return body + checksum(body);
+}
+
+/** So many random characters, each as likely as the others. */
+export function randomBase62(characters: number): string {
   let random = "";
-  while (random.length < RANDOM_CHARACTERS) {
+  while (random.length < characters) {
     for (const byte of randomSecret(64)) {
-      if (byte < UNBIASED_LIMIT && random.length < RANDOM_CHARACTERS) random += ALPHABET.charAt(byte % 62);
+      if (byte < UNBIASED_LIMIT && random.length < characters) random += ALPHABET.charAt(byte % 62);
     }
   }
-  const body = TOKEN_PREFIX + random;
-  return body + checksum(body);
+  return random;
 }
 
 /** Whether a text has the form of a token, checksum included. Says nothing of whether it is a valid one. */

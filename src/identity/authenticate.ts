@@ -1,23 +1,30 @@
 /**
  * From an Authorization header to a Caller.
+ * A JSON Web Token is judged by the first verifier that says it is its own, by the issuer and type that the token states,
+ * and by no other. What a good token states is remembered under the hash of the whole token, so that a token in use is
+ * taken apart once; what it is worth is asked of its verifier each time.
  * Invariant: credentials that are presented are always checked, in dev mode too; a caller without any is refused unless
- * dev mode is on. Expiry, account and bindings are looked at on every request. The refusal is the same for every reason.
+ * dev mode is on. Expiry, account (its state too) and bindings are looked at on every request, whatever the credentials.
+ * The refusal is the same for every reason.
  */
+import { decodeBase64Url, decodeUtf8 } from "../bytes.ts";
 import { sha256Base64 } from "../crypto/digest.ts";
 import { KeysteadError } from "../errors.ts";
+import { RecordCache } from "../record-cache.ts";
 import { looksLikeApiToken, TOKEN_PREFIX } from "./api-token.ts";
 import type { Account, Accounts, ApiToken } from "./accounts.ts";
-import { devCaller, type Caller } from "./caller.ts";
-import type { JwtAuthority } from "./jwt.ts";
+import { accountCaller, devCaller, type Caller } from "./caller.ts";
+import type { StatedToken, TokenVerifier } from "./token-verifier.ts";
 
 const SCHEME = "Bearer ";
 const tokenCharacters = /^[A-Za-z0-9._~+/-]+=*$/;
 const TOKEN_CHARACTERS_MAX = 4096;
+const STATED_ENTRIES = 10_000;
 
 export interface AuthenticatorOptions {
   readonly accounts: Accounts;
-  /** Undefined where no JWT secret is set. */
-  readonly jwt: JwtAuthority | undefined;
+  /** Who judges JSON Web Tokens, in the order in which they are asked whose one is. */
+  readonly verifiers: readonly TokenVerifier[];
   /** No credentials mean the caller `dev`. */
   readonly devMode: boolean;
 }
@@ -25,6 +32,8 @@ export interface AuthenticatorOptions {
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #callers = new WeakMap<Account, Caller>();
+  /** Of tokens that were good once, by their hash. It says nothing of whether they still are. */
+  readonly #stated = new RecordCache<StatedToken>({ entriesMax: STATED_ENTRIES, ageMsMax: undefined });
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
@@ -41,45 +50,108 @@ export class Authenticator {
       throw new KeysteadError("unauthenticated");
     }
     const token = bearerToken(authorization);
-    if (!token.startsWith(TOKEN_PREFIX)) return this.#jwt(token);
     const hash = sha256Base64(token);
+    if (!token.startsWith(TOKEN_PREFIX)) return this.#byStatement(token, hash);
     const known = this.#options.accounts.tokenCache.peek(hash);
     if (known !== undefined) return this.#callerOf(known);
     // The checksum spares the database the look-up of what never was a token.
-    return looksLikeApiToken(token) ? this.#afterLoading(hash) : this.#refuse();
+    return looksLikeApiToken(token) ? this.#afterLoading(hash) : refuse();
   }
 
   async #afterLoading(hash: string): Promise<Caller> {
     const token = await this.#options.accounts.byTokenHash(hash);
-    return token === undefined ? this.#refuse() : this.#callerOf(token);
+    return token === undefined ? refuse() : this.#callerOf(token);
   }
 
   #callerOf(token: ApiToken): Caller | Promise<Caller> {
-    if (token.expiresAtMs <= Date.now()) this.#refuse();
+    if (token.expiresAtMs <= Date.now()) refuse();
     const account = this.#options.accounts.byId(token.accountId);
     return account instanceof Promise
-      ? account.then((loaded) => (loaded === undefined ? this.#refuse() : this.#callerFor(loaded)))
+      ? account.then((loaded) => this.#callerFor(loaded))
       : this.#callerFor(account);
   }
 
-  #callerFor(account: Account): Caller {
+  #callerFor(account: Account | undefined): Caller {
+    if (account === undefined || account.state === "disabled") refuse();
     let caller = this.#callers.get(account);
     if (caller === undefined) {
-      const { kind, name, id, bindings } = account;
-      caller = { kind, label: `${kind}:${name}`, accountId: id, bindings };
+      caller = accountCaller(account);
       this.#callers.set(account, caller);
     }
     return caller;
   }
 
-  async #jwt(token: string): Promise<Caller> {
-    if (this.#options.jwt === undefined) throw new KeysteadError("unauthenticated");
-    return this.#options.jwt.authenticate(token);
+  #byStatement(token: string, hash: string): Caller | Promise<Caller> {
+    const known = this.#stated.peek(hash);
+    if (known !== undefined) return this.#judge(known, 0);
+    const stated = readStatement(token);
+    if (stated === undefined) refuse();
+    return this.#judgeFirst(stated, hash);
   }
 
-  #refuse(): never {
-    throw new KeysteadError("unauthenticated");
+  async #judgeFirst(stated: StatedToken, hash: string): Promise<Caller> {
+    const caller = await this.#judge(stated, 0);
+    // Only now: what was never good takes nobody's place.
+    this.#stated.set(hash, stated);
+    return caller;
   }
+
+  /** Asks the verifiers from this one on whose token it is, and that one what it is worth. */
+  #judge(stated: StatedToken, from: number): Caller | Promise<Caller> {
+    const { verifiers } = this.#options;
+    for (let at = from; at < verifiers.length; at++) {
+      const verifier = verifiers[at];
+      const owns = verifier?.owns(stated);
+      if (owns instanceof Promise) {
+        return owns.then((isOwner) =>
+          isOwner && verifier !== undefined ? this.#by(verifier, stated) : this.#judge(stated, at + 1),
+        );
+      }
+      if (owns === true && verifier !== undefined) return this.#by(verifier, stated);
+    }
+    return refuse();
+  }
+
+  #by(verifier: TokenVerifier, stated: StatedToken): Caller | Promise<Caller> {
+    const caller = verifier.authenticate(stated);
+    return caller instanceof Promise ? caller.then((known) => this.#enabled(known)) : this.#enabled(caller);
+  }
+
+  /** Whoever a verifier names as an account has to be one that may come in. */
+  #enabled(caller: Caller): Caller | Promise<Caller> {
+    if (caller.accountId === undefined) return caller;
+    const account = this.#options.accounts.byId(caller.accountId);
+    const checked = (loaded: Account | undefined): Caller =>
+      loaded === undefined || loaded.state === "disabled" ? refuse() : caller;
+    return account instanceof Promise ? account.then(checked) : checked(account);
+  }
+}
+
+/** What a compact JWS states of itself; undefined for what is none. Nothing of it is checked. */
+function readStatement(token: string): StatedToken | undefined {
+  const [header, payload, signature, ...rest] = token.split(".");
+  if (signature === undefined || rest.length > 0) return undefined;
+  const { alg, typ } = readObject(header) ?? {};
+  const claims = readObject(payload);
+  if (claims === undefined || typeof alg !== "string") return undefined;
+  const { iss } = claims;
+  if (typ !== undefined && typeof typ !== "string") return undefined;
+  if (iss !== undefined && typeof iss !== "string") return undefined;
+  return { token, algorithm: alg, type: typ, issuer: iss };
+}
+
+function readObject(part: string | undefined): Record<string, unknown> | undefined {
+  const bytes = decodeBase64Url(part ?? "");
+  try {
+    const value = JSON.parse((bytes === undefined ? undefined : decodeUtf8(bytes)) ?? "") as unknown;
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function refuse(): never {
+  throw new KeysteadError("unauthenticated");
 }
 
 /** RFC 6750 §2.1: the scheme's name in any letter case, one space, the token. Throws `unauthenticated`. */
@@ -88,7 +160,7 @@ function bearerToken(authorization: string): string {
   const token = authorization.slice(SCHEME.length);
   const isBearer = scheme === SCHEME || scheme.toLowerCase() === SCHEME.toLowerCase();
   if (!isBearer || authorization.length > TOKEN_CHARACTERS_MAX || !tokenCharacters.test(token)) {
-    throw new KeysteadError("unauthenticated");
+    refuse();
   }
   return token;
 }

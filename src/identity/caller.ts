@@ -13,6 +13,19 @@ export interface Caller {
   /** The account's id, for what has one. */
   readonly accountId: string | undefined;
   readonly bindings: readonly Binding[];
+  /** The id of the session, for whoever has logged in. */
+  readonly sessionId?: string;
+}
+
+/** An account as the one who is asking. */
+export function accountCaller(account: {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: AccountKind;
+  readonly bindings: readonly Binding[];
+}): Caller {
+  const { kind, name, id, bindings } = account;
+  return { kind, label: `${kind}:${name}`, accountId: id, bindings };
 }
 
 /** Whoever comes without credentials in dev mode: an admin of every project, who still cannot export a key. */

@@ -1,19 +1,21 @@
 /**
  * The HS256 JSON Web Tokens (RFC 7519, RFC 7518 §3.2) that a shared secret signs: claims `sub`, `iat`, `exp`, `role`.
  * They act in one configured project and are revocable by subject and time of issue.
- * Invariant: only "the signature was good" is remembered, under the hash of the whole token; expiry, not-before, role
- * and revocation are looked at each time. No algorithm but HS256 is ever accepted.
+ * Invariant: only "the signature was good" is remembered, with the token as it was read; expiry, not-before, role and
+ * revocation are looked at each time. No algorithm but HS256 is ever accepted. No `typ` and no `iss` is asked for: so
+ * this verifier comes after all those that are told by theirs.
  */
 import type { Buffer } from "node:buffer";
 import { compactVerify } from "jose";
 import type { CommitChange } from "../audit/change.ts";
 import { decodeUtf8 } from "../bytes.ts";
-import { sha256, sha256Base64 } from "../crypto/digest.ts";
+import { sha256 } from "../crypto/digest.ts";
 import { KeysteadError } from "../errors.ts";
 import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import { StoreConflict, type Store } from "../storage/store.ts";
 import type { Caller } from "./caller.ts";
+import type { StatedToken, TokenVerifier } from "./token-verifier.ts";
 
 const CACHE_ENTRIES = 10_000;
 /** A token issued further in the future than this is refused. */
@@ -43,19 +45,22 @@ export interface JwtOptions {
   readonly projectId: string;
 }
 
-export class JwtAuthority {
+export class JwtAuthority implements TokenVerifier {
   readonly #options: JwtOptions;
   readonly #revocations: JwtRevocations;
-  readonly #verified = new RecordCache<Claims>({ entriesMax: CACHE_ENTRIES, ageMsMax: undefined });
+  readonly #verified = new WeakMap<StatedToken, Claims>();
 
   constructor(options: JwtOptions, revocations: JwtRevocations) {
     this.#options = options;
     this.#revocations = revocations;
   }
 
-  /** The caller that a token names. Throws `unauthenticated` for everything that is not a valid token now. */
-  async authenticate(token: string): Promise<Caller> {
-    const claims = await this.#verified.get(sha256Base64(token), () => this.#verify(token));
+  owns({ algorithm }: StatedToken): boolean {
+    return algorithm === "HS256";
+  }
+
+  async authenticate(stated: StatedToken): Promise<Caller> {
+    const claims = this.#verified.get(stated) ?? (await this.#verify(stated));
     const now = Date.now() / 1000;
     if (
       claims === undefined ||
@@ -75,10 +80,12 @@ export class JwtAuthority {
     };
   }
 
-  async #verify(token: string): Promise<Claims | undefined> {
+  async #verify(stated: StatedToken): Promise<Claims | undefined> {
     try {
-      const { payload } = await compactVerify(token, this.#options.secret, { algorithms: ["HS256"] });
-      return parseClaims(payload);
+      const { payload } = await compactVerify(stated.token, this.#options.secret, { algorithms: ["HS256"] });
+      const claims = parseClaims(payload);
+      if (claims !== undefined) this.#verified.set(stated, claims);
+      return claims;
     } catch {
       return undefined;
     }

@@ -211,7 +211,10 @@ export const whoami: GlobalOperation<undefined, { caller: Caller; bindings: read
 };
 
 /** The account that a change was about, as it is now. */
-async function replayAccount(context: OperationContext, { object }: Remembered): Promise<ShownAccount> {
+export async function replayAccount(
+  context: OperationContext,
+  { object }: Remembered,
+): Promise<ShownAccount> {
   const account = await context.services.accounts.byId(object);
   if (account === undefined) throw new KeysteadError("account_not_found");
   return shown(context, account);
@@ -221,7 +224,8 @@ async function shown(context: OperationContext, account: Account): Promise<Shown
   return { account, bindings: await shownBindings(context, account.bindings) };
 }
 
-async function shownBindings(
+/** Bindings as callers see them. */
+export async function shownBindings(
   context: OperationContext,
   bindings: readonly Binding[],
 ): Promise<ShownBinding[]> {

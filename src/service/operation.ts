@@ -11,7 +11,12 @@ import { KeysteadError } from "../errors.ts";
 import type { Accounts } from "../identity/accounts.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { JwtRevocations } from "../identity/jwt.ts";
+import type { Logins } from "../identity/logins.ts";
+import type { Passwords } from "../identity/passwords.ts";
 import type { Project, Projects } from "../identity/projects.ts";
+import type { Sessions } from "../identity/sessions.ts";
+import type { SigningKeys } from "../identity/signing-keys.ts";
+import type { Signups } from "../identity/signups.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Scope } from "../policy/roles.ts";
 import type { Cursors } from "./paging.ts";
@@ -24,6 +29,11 @@ export interface Services {
   readonly projects: Projects;
   readonly accounts: Accounts;
   readonly jwtRevocations: JwtRevocations;
+  readonly passwords: Passwords;
+  readonly sessions: Sessions;
+  readonly signups: Signups;
+  readonly signingKeys: SigningKeys;
+  readonly logins: Logins;
   readonly auditor: Auditor;
   readonly cursors: Cursors;
   /** The time, milliseconds. */
@@ -40,6 +50,10 @@ export interface ResourceName {
 export interface OperationContext {
   readonly services: Services;
   readonly caller: Caller;
+  /** The client's address. */
+  readonly address: string;
+  /** What it is about: for an operation that learns it on the way, and must not name what is not there. */
+  resource: ResourceName | undefined;
   /** The version used or made, for the audit entry of what is no change. */
   version: number;
   /** Counts and codes for the audit entry of what is no change. */
@@ -69,6 +83,12 @@ interface OperationBase<I> {
   readonly id: `${string}.${string}`;
   /** What the caller must be allowed; undefined: any caller with valid credentials. */
   readonly scope: Scope | undefined;
+  /** The name of an account that may do this to itself without the scope. */
+  ownAccount?(input: I): string;
+  /** Done by whoever comes, without asking for credentials: its input holds them. */
+  readonly anonymous?: true;
+  /** The input as idempotency keys remember it (a keyed hash of it), where the whole of it must not be. */
+  idempotentInput?(input: I): unknown;
   /** Limits the operation to some kinds of callers, whatever their scopes. */
   readonly callerKinds?: readonly Caller["kind"][];
   /** Recorded with this severity, granted or refused, and flushed to disk before the answer when CRITICAL. */

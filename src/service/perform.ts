@@ -35,6 +35,8 @@ export interface Call<I> {
   parse(): I;
   /** The client's idempotency key, where it sent one; asked of mutations only. Throws a KeysteadError for a malformed one. */
   readonly idempotencyKey?: (() => string | undefined) | undefined;
+  /** Records the refusal of a caller without credentials, instead of the audit log itself, which nobody may fill. */
+  readonly recordRefusal?: ((facts: AuditFacts) => Promise<void>) | undefined;
   /** Told where a call was not run, since it was done before. */
   readonly onReplayed?: (() => unknown) | undefined;
 }
@@ -71,7 +73,7 @@ export class Door {
         if (context.found?.state === "pending_deletion") throw new KeysteadError("project_pending_deletion");
         if (context.resource?.kind === "key" && isKeyId(context.resource.name)) await context.nameKey();
       }
-      authorize(operation, call.caller, context);
+      authorize(operation, call.caller, context, input);
       const running =
         key === undefined ? operation.run(context, input) : this.#runOnce(operation, context, input, key);
       result = running instanceof Promise ? await running : running;
@@ -79,7 +81,9 @@ export class Door {
       failure = asKeysteadError(thrown);
       context.outcome = failure.code;
     }
-    if (!context.committed) {
+    if (failure !== undefined && call.recordRefusal !== undefined && !context.committed) {
+      await call.recordRefusal(context.facts());
+    } else if (!context.committed) {
       await this.services.auditor.record(context.facts(), operation.severity === "CRITICAL");
     }
     this.#count(operation.id, context.outcome);
@@ -90,7 +94,15 @@ export class Door {
   #runOnce<I, O>(operation: Operation<I, O>, context: CallContext<I, O>, input: I, key: string): Promise<O> {
     const { caller, found } = context;
     return this.#idempotency.once<O>(
-      { project: found?.id ?? "", caller, operation: operation.id, key, input },
+      {
+        project: found?.id ?? "",
+        // Those without credentials share a name: an address at least is to be told from another.
+        caller:
+          operation.anonymous === true ? { ...caller, label: `${caller.label} ${context.address}` } : caller,
+        operation: operation.id,
+        key,
+        input: operation.idempotentInput === undefined ? input : operation.idempotentInput(input),
+      },
       (attempt) => {
         context.attempt = attempt;
         return operation.run(context, input);
@@ -105,14 +117,26 @@ export class Door {
 }
 
 /** Throws `forbidden` for what no binding allows. */
-function authorize<I, O>(operation: Operation<I, O>, caller: Caller, context: CallContext<I, O>): void {
+function authorize<I, O>(
+  operation: Operation<I, O>,
+  caller: Caller,
+  context: CallContext<I, O>,
+  input: I,
+): void {
   const project = context.found;
   const resource = { project: project?.id, name: context.named };
   const allowed =
-    (operation.scope === undefined || decide(caller.bindings, operation.scope, resource)) &&
+    (operation.scope === undefined ||
+      decide(caller.bindings, operation.scope, resource) ||
+      isOwnAccount(caller, operation.ownAccount?.(input))) &&
     (operation.callerKinds === undefined || operation.callerKinds.includes(caller.kind));
   if (!allowed) throw new KeysteadError("forbidden");
   context.decision = "allow";
+}
+
+/** Whether an account is the caller's own. Whoever takes over a name has another id: `run` has a look at that. */
+function isOwnAccount({ accountId, label, kind }: Caller, name: string | undefined): boolean {
+  return accountId !== undefined && name !== undefined && label === `${kind}:${name}`;
 }
 
 /** A project that a caller has no binding in looks to it like one that does not exist. */
@@ -143,6 +167,10 @@ class CallContext<I, O> implements ProjectContext, Committing {
     this.caller = call.caller;
     this.#operation = operation;
     this.#call = call;
+  }
+
+  get address(): string {
+    return this.#call.address;
   }
 
   get project(): Project {

@@ -60,6 +60,30 @@ export interface Schema {
     expires_at: string;
     sealed: Uint8Array;
   };
+  /** The hash of an account's password; apart from the account, which every request has in memory. */
+  passwords: { account_id: string; revision: number; sealed: Uint8Array };
+  /** Names that somebody may still sign up under. */
+  signups: {
+    id: string;
+    name: string;
+    revision: number;
+    created_at: string;
+    expires_at: string;
+    sealed: Uint8Array;
+  };
+  /** Logins that last, each with the hashes of its refresh token. */
+  sessions: {
+    id: string;
+    account_id: string;
+    /** SHA-256 of the part of the refresh token that stays the same. */
+    family_hash: Uint8Array;
+    revision: number;
+    created_at: string;
+    expires_at: string;
+    sealed: Uint8Array;
+  };
+  /** The keys that sign logins and signups; `id` is their `kid`. */
+  signing_keys: { id: string; created_at: string; sealed: Uint8Array };
   jwt_revocations: { subject_hash: Uint8Array; revision: number; sealed: Uint8Array };
   /** Mutations that came with an idempotency key, under a keyed hash of who sent what; kept for a day. */
   idempotency: { id: Uint8Array; created_at: string; sealed: Uint8Array };

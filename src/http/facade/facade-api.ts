@@ -6,7 +6,6 @@
 import type { z } from "zod";
 import { asKeysteadError, KeysteadError, type ErrorCode } from "../../errors.ts";
 import type { Caller } from "../../identity/caller.ts";
-import type { Door } from "../../service/perform.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import { apiHandler, type ApiParts, type Exchange } from "../api-handler.ts";
 import { REPLAYED_HEADER } from "../idempotency-key.ts";
@@ -16,7 +15,7 @@ import { parseQuery } from "../query-text.ts";
 import { requestIdOf } from "../request-id.ts";
 import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts";
 import { ownsPath, type AnyFacadeRoute, type Facade, type Wire } from "./facade.ts";
-import { FacadeCall } from "./facade-call.ts";
+import { FacadeCall, type RecordRefusal } from "./facade-call.ts";
 import { InvalidWire, wireIssues, type WireIssue } from "./invalid-wire.ts";
 
 const BODY_BYTES_DEFAULT = 64 * 1024;
@@ -34,7 +33,7 @@ export function facadeApi(parts: ApiParts, facade: Facade): WireRoute[] {
         bodyBytesMax: row.body === undefined ? undefined : (row.bodyBytesMax ?? BODY_BYTES_DEFAULT),
         open: row.open,
         exchange: (request, caller, requestId, body, unreadable) =>
-          new FacadeExchange(parts.door, row, request, caller, requestId, body, unreadable),
+          new FacadeExchange(parts, row, request, caller, requestId, body, unreadable),
         refusal: (error, requestId) => facade.refusal(error, requestId),
       }),
     })),
@@ -72,7 +71,7 @@ class FacadeExchange implements Exchange {
   readonly #unreadable: KeysteadError | undefined;
 
   constructor(
-    door: Door,
+    { door, admission }: ApiParts,
     row: AnyFacadeRoute,
     request: WireRequest,
     caller: Caller,
@@ -82,7 +81,9 @@ class FacadeExchange implements Exchange {
   ) {
     this.#row = row;
     this.#request = request;
-    this.#call = new FacadeCall(door, request, caller, requestId, projectOf(request));
+    const recordRefusal: RecordRefusal =
+      row.open === true ? (facts) => admission.recordRefusal(facts) : undefined;
+    this.#call = new FacadeCall(door, request, caller, requestId, projectOf(request), recordRefusal);
     this.#body = body;
     this.#unreadable = unreadable;
   }

@@ -7,9 +7,12 @@ import type { KeysteadError } from "../../errors.ts";
 import type { Caller } from "../../identity/caller.ts";
 import { keyIdOfAlias, keyIdOfPrefix } from "../../service/key-handles.ts";
 import type { Operation } from "../../service/operation.ts";
-import type { Door } from "../../service/perform.ts";
+import type { Call, Door } from "../../service/perform.ts";
 import { IDEMPOTENCY_KEY_HEADER, parseIdempotencyKey } from "../idempotency-key.ts";
 import type { WireRequest } from "../wire.ts";
+
+/** Takes the place of the audit log for refusals of whoever came without credentials; see `Call`. */
+export type RecordRefusal = Call<unknown>["recordRefusal"];
 
 export class FacadeCall {
   readonly caller: Caller;
@@ -20,6 +23,7 @@ export class FacadeCall {
   readonly headers: Record<string, string> = {};
   readonly #door: Door;
   readonly #request: WireRequest;
+  readonly #recordRefusal: RecordRefusal;
   /** Shared with the calls made of this one: mutations under one idempotency key are told apart by their order. */
   readonly #progress: { mutations: number; replays: number };
 
@@ -29,6 +33,7 @@ export class FacadeCall {
     caller: Caller,
     requestId: string,
     project: string,
+    recordRefusal?: RecordRefusal,
     progress = { mutations: 0, replays: 0 },
   ) {
     this.caller = caller;
@@ -36,6 +41,7 @@ export class FacadeCall {
     this.project = project;
     this.#door = door;
     this.#request = request;
+    this.#recordRefusal = recordRefusal;
     this.#progress = progress;
   }
 
@@ -64,6 +70,7 @@ export class FacadeCall {
       proxy: this.#request.proxy,
       parse: typeof input === "function" ? input : () => input,
       idempotencyKey: () => this.#idempotencyKey(ordinal),
+      recordRefusal: this.#recordRefusal,
       onReplayed: () => this.#progress.replays++,
     });
   }
@@ -76,6 +83,7 @@ export class FacadeCall {
       requestId: this.requestId,
       address: this.#request.address,
       proxy: this.#request.proxy,
+      recordRefusal: this.#recordRefusal,
       parse() {
         throw error;
       },
@@ -84,7 +92,15 @@ export class FacadeCall {
 
   /** The same request in another project. */
   inProject(project: string): FacadeCall {
-    return new FacadeCall(this.#door, this.#request, this.caller, this.requestId, project, this.#progress);
+    return new FacadeCall(
+      this.#door,
+      this.#request,
+      this.caller,
+      this.requestId,
+      project,
+      this.#recordRefusal,
+      this.#progress,
+    );
   }
 
   /**

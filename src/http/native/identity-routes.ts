@@ -29,11 +29,11 @@ import { nativeRoute, type AnyNativeRoute } from "./native-route.ts";
 const TTL_SECONDS_DEFAULT = 90 * 24 * 3600;
 const TTL_SECONDS_MAX = 5 * 366 * 24 * 3600;
 
-const named = z.strictObject({ name: lowerCaseName });
-const kind = z.enum(["person", "service"]);
-const role = z.enum(roleNames);
-const projectOrAll = z.union([z.literal(ALL_PROJECTS), lowerCaseName], "a project's name, or *");
-const pattern = z
+export const named = z.strictObject({ name: lowerCaseName });
+export const kind = z.enum(["person", "service"]);
+export const role = z.enum(roleNames);
+export const projectOrAll = z.union([z.literal(ALL_PROJECTS), lowerCaseName], "a project's name, or *");
+export const pattern = z
   .string()
   .max(256)
   .regex(/^[a-zA-Z0-9._*-]+$/, "letters, digits, `.`, `_`, `-` and `*` for any run of characters");
@@ -45,16 +45,17 @@ const projectAnswer = z.strictObject({
   created_at: time,
   deletion_at: time.optional(),
 });
-const bindingAnswer = z.strictObject({
+export const bindingAnswer = z.strictObject({
   id: z.string(),
   role,
   project: z.string(),
   pattern: z.string().optional(),
 });
-const accountAnswer = z.strictObject({
+export const accountAnswer = z.strictObject({
   id: uuid,
   name: lowerCaseName,
   kind,
+  state: z.enum(["enabled", "disabled"]),
   created_at: time,
   bindings: z.array(bindingAnswer),
 });
@@ -138,6 +139,7 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
         id: account.id,
         name: account.name,
         kind: account.kind,
+        state: account.state ?? "enabled",
         created_at: account.createdAt,
       })),
       next_cursor: page.nextCursor,
@@ -264,12 +266,15 @@ function shownProject({ id, name, state, createdAt, deletion }: Project): z.inpu
   };
 }
 
-function shownAccount({ account, bindings }: ShownAccount): z.input<typeof accountAnswer> {
-  const { id, name, kind: accountKind, createdAt } = account;
-  return { id, name, kind: accountKind, created_at: createdAt, bindings: bindings.map(shownBinding) };
+/** An account as the wire has it. */
+export function shownAccount({ account, bindings }: ShownAccount): z.input<typeof accountAnswer> {
+  const { id, name, kind: accountKind, state = "enabled", createdAt } = account;
+  const shown = { id, name, kind: accountKind, state, created_at: createdAt };
+  return { ...shown, bindings: bindings.map(shownBinding) };
 }
 
-function shownBinding({
+/** A binding as the wire has it. */
+export function shownBinding({
   id,
   role: name,
   project,

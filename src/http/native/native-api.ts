@@ -18,6 +18,7 @@ import { fitNamedParams, namedParams } from "./fields.ts";
 import { identityRoutes } from "./identity-routes.ts";
 import { batchRoutes } from "./batch-routes.ts";
 import { cipherRoutes } from "./cipher-routes.ts";
+import { loginRoutes } from "./login-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import { BODY_BYTES_DEFAULT, parseWith, type AnyNativeRoute } from "./native-route.ts";
 import { secretRoutes } from "./secret-routes.ts";
@@ -33,6 +34,7 @@ export const nativeRoutes: readonly AnyNativeRoute[] = [
   ...batchRoutes,
   ...secretRoutes,
   ...identityRoutes,
+  ...loginRoutes,
 ];
 
 export interface NativeApiOptions extends ApiParts {
@@ -80,18 +82,34 @@ function handler(
   path: string,
 ): (request: WireRequest) => Promise<WireResponse> {
   const { operation } = row;
-  const { door } = options;
+  const { admission } = options;
+  const anonymous = operation.anonymous === true;
   const hidden = row.internalOnly === true && !options.internalEverywhere;
+  const serving: Serving = {
+    door: options.door,
+    row,
+    hidden,
+    recordRefusal: anonymous ? (facts) => admission.recordRefusal(facts) : undefined,
+  };
   return apiHandler(options, path, {
     method: row.method,
     action: operation.id,
     severity: operation.severity ?? "WARNING",
     bodyBytesMax:
       row.body !== undefined || row.method === "POST" ? (row.bodyBytesMax ?? BODY_BYTES_DEFAULT) : undefined,
+    open: anonymous,
     exchange: (request, caller, requestId, body, unreadable) =>
-      new NativeExchange(door, row, hidden, request, caller, requestId, body, unreadable),
+      new NativeExchange(serving, request, caller, requestId, body, unreadable),
     refusal: problemResponse,
   });
+}
+
+/** What all requests of a row share. */
+interface Serving {
+  readonly door: Door;
+  readonly row: AnyNativeRoute;
+  readonly hidden: boolean;
+  readonly recordRefusal: Call<unknown>["recordRefusal"];
 }
 
 /** One request of the native API, which is one call of one operation. */
@@ -101,6 +119,7 @@ class NativeExchange implements Exchange, Call<unknown> {
   readonly address: string;
   readonly proxy: string | undefined;
   readonly project: string;
+  readonly recordRefusal: Call<unknown>["recordRefusal"];
   readonly #door: Door;
   readonly #row: AnyNativeRoute;
   readonly #hidden: boolean;
@@ -112,9 +131,7 @@ class NativeExchange implements Exchange, Call<unknown> {
   #replayed = false;
 
   constructor(
-    door: Door,
-    row: AnyNativeRoute,
-    hidden: boolean,
+    { door, row, hidden, recordRefusal }: Serving,
     request: WireRequest,
     caller: Caller,
     requestId: string,
@@ -126,6 +143,7 @@ class NativeExchange implements Exchange, Call<unknown> {
     this.address = request.address;
     this.proxy = request.proxy;
     this.project = projectOf(request);
+    this.recordRefusal = recordRefusal;
     this.#door = door;
     this.#row = row;
     this.#hidden = hidden;

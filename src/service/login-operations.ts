@@ -1,0 +1,377 @@
+/** The operations on how accounts come in: logins, sessions, passwords, signups, and whether an account counts at all. */
+import { KeysteadError } from "../errors.ts";
+import { limitedName } from "../http/ip-address.ts";
+import type { Account } from "../identity/accounts.ts";
+import type { AccountKind, Caller } from "../identity/caller.ts";
+import type { Login } from "../identity/logins.ts";
+import type { Session } from "../identity/sessions.ts";
+import type { TokenKey } from "../identity/signing-keys.ts";
+import type { Signup } from "../identity/signups.ts";
+import { ALL_PROJECTS, decide, type Binding } from "../policy/decide.ts";
+import type { Write } from "../storage/store.ts";
+import { replayAccount, shownBindings, type ShownAccount, type ShownBinding } from "./identity-operations.ts";
+import {
+  refuseReplay,
+  replayNothing,
+  type GlobalMutation,
+  type GlobalOperation,
+  type OperationContext,
+  type ResourceName,
+} from "./operation.ts";
+import { readPage, type Page, type PageInput } from "./paging.ts";
+
+const SCOPE = "kms:manage_accounts";
+
+interface Named {
+  readonly name: string;
+}
+
+export interface LoginInput {
+  readonly account: string;
+  readonly password: string;
+}
+
+export interface PasswordInput extends Named {
+  readonly password: string;
+  readonly currentPassword: string | undefined;
+}
+
+export interface SignupCreateInput extends Named {
+  readonly kind: AccountKind;
+  readonly ttlSeconds: number;
+  readonly bindings: readonly {
+    readonly role: Binding["role"];
+    /** A project's name, or `*` for all. */
+    readonly project: string;
+    readonly pattern: string | undefined;
+  }[];
+}
+
+/** A signup as callers see it. */
+export interface ShownSignup {
+  readonly signup: Signup;
+  readonly bindings: readonly ShownBinding[];
+}
+
+const accountResource = (input: Named): ResourceName => ({ kind: "account", name: input.name });
+const nothing = (): undefined => undefined;
+
+/** The account goes into the log once it is known to be there: what else was typed as a name may be a password. */
+const naming =
+  (context: OperationContext) =>
+  ({ name }: Account): void => {
+    context.resource = { kind: "account", name };
+  };
+
+export const loginCreate: GlobalMutation<LoginInput, Login> = {
+  id: "login.create",
+  scope: undefined,
+  anonymous: true,
+  severity: "WARNING",
+  inProject: false,
+  resource: nothing,
+  idempotentInput: nothing,
+  run(context, { account, password }) {
+    const { address } = context;
+    const input = { account, password, address, limitedAddress: limitedName(address) };
+    return context.services.logins.create(input, context.commit, naming(context));
+  },
+  replay: refuseReplay,
+};
+
+export const loginRefresh: GlobalMutation<{ readonly refreshToken: string }, Login> = {
+  id: "login.refresh",
+  scope: undefined,
+  anonymous: true,
+  inProject: false,
+  resource: nothing,
+  run: (context, { refreshToken }) =>
+    context.services.logins.refresh(refreshToken, context.commit, naming(context)),
+  replay: refuseReplay,
+};
+
+export const loginRevoke: GlobalMutation<undefined, undefined> = {
+  id: "login.revoke",
+  scope: undefined,
+  inProject: false,
+  resource: nothing,
+  async run({ services, caller, commit }) {
+    const { accountId, sessionId, label, kind } = caller;
+    if (accountId === undefined || sessionId === undefined) {
+      throw new KeysteadError("forbidden", { detail: "only who has logged in can log out" });
+    }
+    await services.sessions.revoke(accountId, sessionId, `account:${label.slice(kind.length + 1)}`, commit);
+    return undefined;
+  },
+  replay: replayNothing,
+};
+
+export const signupCreate: GlobalMutation<SignupCreateInput, ShownSignup & { readonly token: string }> = {
+  id: "signup.create",
+  scope: SCOPE,
+  severity: "WARNING",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name, kind, ttlSeconds, bindings }) {
+    const { accounts, projects, signups } = context.services;
+    if ((await accounts.find(name)) !== undefined) throw new KeysteadError("account_exists");
+    const resolved = await Promise.all(
+      bindings.map(async ({ role, project, pattern }) => {
+        const id = project === ALL_PROJECTS ? ALL_PROJECTS : (await projects.byName(project))?.id;
+        if (id === undefined) throw new KeysteadError("project_not_found");
+        return { role, project: id, ...(pattern === undefined ? {} : { pattern }) };
+      }),
+    );
+    const { token, signup } = await signups.create(
+      { name, kind, ttlSeconds, bindings: resolved },
+      context.commit,
+    );
+    return { token, ...(await shownSignup(context, signup)) };
+  },
+  replay: refuseReplay,
+};
+
+export const signupList: GlobalOperation<PageInput, Page<ShownSignup>> = {
+  id: "signup.list",
+  scope: SCOPE,
+  inProject: false,
+  resource: nothing,
+  run: (context, input) =>
+    readPage(context.services.cursors, input, async (after, rows) => {
+      const { items, lastName } = await context.services.signups.list(after, rows);
+      const shown = items.map(async (signup) => ({
+        // What pages are cut by.
+        name: signup.id,
+        ...(await shownSignup(context, signup)),
+      }));
+      return { items: await Promise.all(shown), lastName };
+    }),
+};
+
+export const signupRevoke: GlobalMutation<{ readonly signup: string }, undefined> = {
+  id: "signup.revoke",
+  scope: SCOPE,
+  inProject: false,
+  resource: nothing,
+  async run({ services, commit }, { signup }) {
+    await services.signups.revoke(signup, commit);
+    return undefined;
+  },
+  replay: replayNothing,
+};
+
+export const signupRedeem: GlobalMutation<{ readonly token: string; readonly password: string }, Login> = {
+  id: "signup.redeem",
+  scope: undefined,
+  anonymous: true,
+  severity: "WARNING",
+  inProject: false,
+  resource: nothing,
+  idempotentInput: nothing,
+  run: (context, { token, password }) =>
+    context.services.logins.redeem(token, password, context.address, context.commit, naming(context)),
+  replay: refuseReplay,
+};
+
+export const sessionList: GlobalOperation<Named, readonly Session[]> = {
+  id: "session.list",
+  scope: SCOPE,
+  ownAccount: ({ name }) => name,
+  inProject: false,
+  resource: accountResource,
+  run: async (context, { name }) =>
+    context.services.sessions.list((await ownOrManaged(context, name)).account.id),
+};
+
+export const sessionRevoke: GlobalMutation<Named & { readonly session: string }, undefined> = {
+  id: "session.revoke",
+  scope: SCOPE,
+  ownAccount: ({ name }) => name,
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name, session }) {
+    const { account } = await ownOrManaged(context, name);
+    await context.services.sessions.revoke(account.id, session, `account:${name}`, context.commit);
+    return undefined;
+  },
+  replay: replayNothing,
+};
+
+export const passwordSet: GlobalMutation<PasswordInput, undefined> = {
+  id: "password.set",
+  scope: SCOPE,
+  ownAccount: ({ name }) => name,
+  severity: "WARNING",
+  inProject: false,
+  resource: accountResource,
+  idempotentInput: ({ name }) => ({ name }),
+  async run(context, input) {
+    const { services, caller } = context;
+    const { account, isOwn } = await ownOrManaged(context, input.name);
+    const isReset = !isOwn || !(await services.passwords.has(account.id));
+    if (isReset && !mayManage(caller)) {
+      throw new KeysteadError("forbidden", { detail: "the first password is set by an administrator" });
+    }
+    if (!isReset) await provePassword(context, account, input.currentPassword);
+    const setting = await services.passwords.setting(account.id, input.password);
+    // Whoever knew the old password may have a session; the one that this comes from goes on.
+    const ending = await services.sessions.ending(account.id, isOwn ? caller.sessionId : undefined);
+    try {
+      await services.accounts.commitUnchanged(account, [...setting, ...ending.writes], context.commit, {
+        change: isReset ? "reset" : "change",
+        sessions: ending.count,
+      });
+    } finally {
+      ending.done();
+    }
+    return undefined;
+  },
+  /** The key remembers no password: so it is compared with the one that was set. */
+  async replay(context, _remembered, input) {
+    const { account } = await ownOrManaged(context, input.name);
+    const { isRight } = await context.services.passwords.check({
+      name: account.name,
+      accountId: account.id,
+      mayPass: true,
+      password: input.password,
+      address: limitedName(context.address),
+    });
+    if (!isRight) throw new KeysteadError("idempotency_mismatch");
+    return undefined;
+  },
+};
+
+export const accountDisable: GlobalMutation<Named, ShownAccount> = {
+  id: "account.disable",
+  scope: SCOPE,
+  severity: "WARNING",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name }) {
+    const account = await another(context, name);
+    const { accounts, sessions } = context.services;
+    const ending = await sessions.ending(account.id);
+    try {
+      const guard = await stillManaging(context);
+      const disabled = await accounts.setState(
+        account,
+        "disabled",
+        [...ending.writes, ...guard],
+        context.commit,
+      );
+      return { account: disabled, bindings: await shownBindings(context, disabled.bindings) };
+    } finally {
+      ending.done();
+    }
+  },
+  replay: replayAccount,
+};
+
+export const accountEnable: GlobalMutation<Named, ShownAccount> = {
+  id: "account.enable",
+  scope: SCOPE,
+  severity: "WARNING",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name }) {
+    const { accounts } = context.services;
+    const enabled = await accounts.setState(await accounts.byName(name), "enabled", [], context.commit);
+    return { account: enabled, bindings: await shownBindings(context, enabled.bindings) };
+  },
+  replay: replayAccount,
+};
+
+export const accountDelete: GlobalMutation<Named, undefined> = {
+  id: "account.delete",
+  scope: SCOPE,
+  severity: "WARNING",
+  inProject: false,
+  resource: accountResource,
+  async run(context, { name }) {
+    const account = await another(context, name);
+    const { accounts, sessions, passwords, signups } = context.services;
+    const ending = await sessions.ending(account.id);
+    const writes = [
+      ...ending.writes,
+      passwords.ending(account.id),
+      signups.endingName(name),
+      ...(await stillManaging(context)),
+    ];
+    try {
+      await accounts.remove(account, writes, context.commit);
+    } finally {
+      ending.done();
+    }
+    return undefined;
+  },
+  replay: replayNothing,
+};
+
+export const loginKeyRotate: GlobalMutation<{ readonly immediately: boolean }, TokenKey> = {
+  id: "login_key.rotate",
+  scope: SCOPE,
+  severity: "WARNING",
+  inProject: false,
+  resource: nothing,
+  run: ({ services, commit }, { immediately }) => services.signingKeys.rotate("login", immediately, commit),
+  async replay({ services }, { object }) {
+    const key = await services.signingKeys.find("login", object);
+    if (key === undefined) throw new KeysteadError("conflict");
+    return key;
+  },
+};
+
+function mayManage({ bindings }: Caller): boolean {
+  return decide(bindings, SCOPE, { project: undefined, name: undefined });
+}
+
+/** The account, for itself or for an administrator: by its id, since names are given anew. */
+async function ownOrManaged(
+  { services, caller }: OperationContext,
+  name: string,
+): Promise<{ readonly account: Account; readonly isOwn: boolean }> {
+  const account = await services.accounts.byName(name);
+  const isOwn = account.id === caller.accountId;
+  if (!isOwn && !mayManage(caller)) throw new KeysteadError("forbidden");
+  return { account, isOwn };
+}
+
+/** The account, unless it is the caller's own: so that whoever ends an account is left to undo it. */
+async function another({ services, caller }: OperationContext, name: string): Promise<Account> {
+  const account = await services.accounts.byName(name);
+  if (account.id === caller.accountId) {
+    throw new KeysteadError("invalid_body", { detail: "an account neither disables nor deletes itself" });
+  }
+  return account;
+}
+
+/** A write that applies only while the caller's account is as it is now: of two who end one another, one stays. */
+async function stillManaging({ services, caller }: OperationContext): Promise<readonly Write[]> {
+  if (caller.accountId === undefined) return [];
+  const own = await services.accounts.stored(caller.accountId);
+  if (own === undefined || own.state === "disabled") throw new KeysteadError("forbidden");
+  return [services.accounts.unchanged(own)];
+}
+
+/** Throws `forbidden` unless it is the account's password; counted like a login. */
+async function provePassword(
+  { services, address }: OperationContext,
+  account: Account,
+  password: string | undefined,
+): Promise<void> {
+  if (password === undefined) {
+    throw new KeysteadError("invalid_body", { field: "current_password", detail: "the password to change" });
+  }
+  const { isRight } = await services.passwords.check({
+    name: account.name,
+    accountId: account.id,
+    mayPass: true,
+    password,
+    address: limitedName(address),
+  });
+  if (!isRight) throw new KeysteadError("forbidden", { detail: "the current password is not right" });
+}
+
+async function shownSignup(context: OperationContext, signup: Signup): Promise<ShownSignup> {
+  return { signup, bindings: await shownBindings(context, signup.bindings) };
+}
