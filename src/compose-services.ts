@@ -5,8 +5,10 @@
 import { serviceFacts, type Auditor } from "./audit/auditor.ts";
 import type { CommitChange } from "./audit/change.ts";
 import { Accounts } from "./identity/accounts.ts";
+import { IssuerBook } from "./identity/issuer-book.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
 import { Projects } from "./identity/projects.ts";
+import { RoleBook } from "./identity/role-book.ts";
 import { dueKeys } from "./jobs/due-keys.ts";
 import { dueProjects } from "./jobs/due-projects.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
@@ -16,7 +18,7 @@ import { Keyring } from "./keyring/keyring.ts";
 import type { Barrier } from "./seal/barrier.ts";
 import { SealedCursors } from "./seal/cursors.ts";
 import { Secrets } from "./secrets/secrets.ts";
-import type { Services } from "./service/operation.ts";
+import type { OperationFacts, Services } from "./service/operation.ts";
 import type { Store } from "./storage/store.ts";
 import type { Log } from "./telemetry/log.ts";
 
@@ -28,10 +30,15 @@ export interface ServiceOptions {
   readonly now: () => number;
   /** Replaces the nonce limit of the catalogue, for tests. */
   readonly noncesMax: number | undefined;
+  /** All operations that are served. */
+  readonly operations: readonly OperationFacts[];
+  /** Lets external issuers be this machine itself, without TLS. */
+  readonly plainLoopback: boolean;
 }
 
 /** Everything that operations work with. */
-export function createServices({ store, barrier, auditor, now, noncesMax }: ServiceOptions): Services {
+export function createServices(options: ServiceOptions): Services {
+  const { store, barrier, auditor, now, noncesMax, operations, plainLoopback } = options;
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax),
@@ -47,6 +54,9 @@ export function createServices({ store, barrier, auditor, now, noncesMax }: Serv
     projects,
     secrets: new Secrets(store, barrier),
     accounts: new Accounts(store, barrier),
+    roles: new RoleBook(store, barrier),
+    issuers: new IssuerBook(store, barrier, plainLoopback),
+    operations: new Map(operations.map((operation) => [operation.id, operation])),
     jwtRevocations: new JwtRevocations(store, barrier),
     auditor,
     cursors: new SealedCursors(barrier),

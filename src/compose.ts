@@ -18,6 +18,8 @@ import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
 import type { Listener, WireRoute } from "./http/wire.ts";
 import { Authenticator } from "./identity/authenticate.ts";
+import { ExternalIssuers } from "./identity/external-issuers.ts";
+import { IssuerKeys } from "./identity/issuer-keys.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
 import { DEFAULT_PROJECT } from "./identity/projects.ts";
 import { assertListenable, openListeners, reloadTls } from "./listening.ts";
@@ -97,7 +99,11 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
     const now = options.now ?? Date.now;
     auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
-    const services = createServices({ store, barrier, auditor, now, noncesMax: options.noncesMax });
+    const services = createServices({
+      ...{ store, barrier, auditor, now, noncesMax: options.noncesMax },
+      operations: nativeRoutes.map(({ operation }) => operation),
+      plainLoopback: config.devMode,
+    });
     const idempotency = new Idempotency({ store, barrier, now });
     if (fresh) await initialise(services, seal, firstKey);
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
@@ -207,7 +213,16 @@ async function serve(parts: Parts): Promise<Keystead> {
     config.jwtSecret === undefined || jwtProject === undefined
       ? undefined
       : new JwtAuthority({ secret: config.jwtSecret, projectId: jwtProject.id }, services.jwtRevocations);
-  const authenticator = new Authenticator({ accounts: services.accounts, jwt, devMode: config.devMode });
+  const { accounts, issuers } = services;
+  const keys = new IssuerKeys({
+    plainLoopback: issuers.plainLoopback,
+    monotonicMs: () => performance.now(),
+    onFailure: (issuer, cause) => {
+      log.warn("the keys of an issuer cannot be fetched", { issuer, cause });
+    },
+  });
+  const verifiers = [new ExternalIssuers({ issuers, keys, accounts })];
+  const authenticator = new Authenticator({ accounts, jwt, verifiers, devMode: config.devMode });
   const { ratePerSecond } = config;
   const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
   const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });

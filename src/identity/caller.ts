@@ -6,13 +6,24 @@ import { ALL_PROJECTS, type Binding } from "../policy/decide.ts";
 
 export type AccountKind = "person" | "service";
 
+/** What a caller proved who it is with, for `whoami`: nothing is decided by it. */
+export interface Credential {
+  readonly method: "api_token" | "jwt" | "issuer";
+  readonly expiresAtMs: number;
+  /** For a token of an external issuer: that issuer's name here, and whom the token is for. */
+  readonly issuer?: string;
+  readonly subject?: string;
+}
+
 export interface Caller {
-  readonly kind: AccountKind | "jwt" | "dev" | "system" | "anonymous";
+  readonly kind: AccountKind | "external" | "jwt" | "dev" | "system" | "anonymous";
   /** Kind and name, for the audit log and the rate limiter: `service:billing`. */
   readonly label: string;
   /** The account's id, for what has one. */
   readonly accountId: string | undefined;
   readonly bindings: readonly Binding[];
+  /** Absent where none were asked for. */
+  readonly credential?: Credential;
 }
 
 /** Whoever comes without credentials in dev mode: an admin of every project, who still cannot export a key. */

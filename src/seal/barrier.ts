@@ -27,6 +27,8 @@ export interface RecordPlace {
     | "project"
     | "account"
     | "token"
+    | "role"
+    | "issuer"
     | "jwt-revocation"
     | "outbox"
     | "idempotency"

@@ -22,7 +22,6 @@ import {
   type KeyUpdate,
   type Step,
 } from "../keyring/lifecycle.ts";
-import { decide } from "../policy/decide.ts";
 import { findKey, findOtherKey, keyResource, type Named } from "./key-resource.ts";
 import type {
   Committing,
@@ -113,10 +112,10 @@ export const keyList: ProjectOperation<PageInput & KeyFilter, Page<Key>> = {
   inProject: true,
   resource: () => undefined,
   run(context, input) {
-    const { project, caller, services } = context;
+    const { project, services } = context;
     const isVisible = (name: string): boolean =>
       name.startsWith(input.namePrefix ?? "") &&
-      decide(caller.bindings, "kms:list_keys", { project: project.id, name });
+      context.allows("kms:list_keys", { project: project.id, name });
     return readPage(services.cursors, input, async (after, rows) => {
       const slice = await services.keyring.list(project.id, after, rows, isVisible);
       return { ...slice, items: slice.items.filter((key) => fits(key, input)) };
@@ -264,7 +263,7 @@ function createKey(
     caller.kind === "service" &&
     algorithmOf(type, purpose).family === "cipher" &&
     rotationPeriodDays === undefined &&
-    decide(caller.bindings, "kms:export_key", { project: project.id, name });
+    context.allows("kms:export_key", { project: project.id, name });
   const exportable = input.exportable ?? mayExport;
   return services.keyring.create(
     project.id,

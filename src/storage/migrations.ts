@@ -7,11 +7,12 @@ import type { Kysely } from "kysely";
 import type { ColumnTypes } from "./migrations/column-types.ts";
 import { createFirstTables } from "./migrations/first-tables.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
+import { addRolesAndIssuers } from "./migrations/roles.ts";
 import type { Schema } from "./schema.ts";
 
 type Migration = (db: Kysely<Schema>, types: ColumnTypes) => Promise<void>;
 
-const migrations: readonly Migration[] = [createFirstTables, addJobsAndIdempotency];
+const migrations: readonly Migration[] = [createFirstTables, addJobsAndIdempotency, addRolesAndIssuers];
 
 /** What a database of this program states; an older program refuses it. */
 export const SCHEMA_VERSION = migrations.length;

@@ -45,7 +45,7 @@ export async function twoNodes(clocks: readonly [() => number, () => number]): P
 
 async function openNode(store: Store, name: string, now: () => number): Promise<Node> {
   const auditor = await openTestAuditor(store, { node: name });
-  const services = createServices({ store, barrier, auditor, now, noncesMax: undefined });
+  const services = createServices({ store, barrier, auditor, now, noncesMax: undefined, operations: [], plainLoopback: true });
   const logLines: string[] = [];
   const log = new Log({ plain: false, write: (line) => logLines.push(line) });
   return {

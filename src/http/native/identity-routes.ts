@@ -1,9 +1,9 @@
 /** The native API's routes for projects, accounts, role bindings and tokens. */
 import { z } from "zod";
 import type { ApiToken } from "../../identity/accounts.ts";
+import type { Credential } from "../../identity/caller.ts";
 import type { Project } from "../../identity/projects.ts";
 import { ALL_PROJECTS } from "../../policy/decide.ts";
-import { roleNames } from "../../policy/roles.ts";
 import {
   accountBind,
   accountCreate,
@@ -23,7 +23,7 @@ import {
   type ShownBinding,
 } from "../../service/identity-operations.ts";
 import { deletionDays } from "./key-routes.ts";
-import { lowerCaseName, pageQuery, time, uuid } from "./fields.ts";
+import { lowerCaseName, namePattern, pageQuery, time, uuid } from "./fields.ts";
 import { nativeRoute, type AnyNativeRoute } from "./native-route.ts";
 
 const TTL_SECONDS_DEFAULT = 90 * 24 * 3600;
@@ -31,12 +31,8 @@ const TTL_SECONDS_MAX = 5 * 366 * 24 * 3600;
 
 const named = z.strictObject({ name: lowerCaseName });
 const kind = z.enum(["person", "service"]);
-const role = z.enum(roleNames);
-const projectOrAll = z.union([z.literal(ALL_PROJECTS), lowerCaseName], "a project's name, or *");
-const pattern = z
-  .string()
-  .max(256)
-  .regex(/^[a-zA-Z0-9._*-]+$/, "letters, digits, `.`, `_`, `-` and `*` for any run of characters");
+const role = lowerCaseName;
+export const projectOrAll = z.union([z.literal(ALL_PROJECTS), lowerCaseName], "a project's name, or *");
 
 const projectAnswer = z.strictObject({
   id: uuid,
@@ -45,7 +41,7 @@ const projectAnswer = z.strictObject({
   created_at: time,
   deletion_at: time.optional(),
 });
-const bindingAnswer = z.strictObject({
+export const bindingAnswer = z.strictObject({
   id: z.string(),
   role,
   project: z.string(),
@@ -161,7 +157,7 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     summary: "Give an account a role in a project (or in all), optionally for some names only",
     status: 201,
     params: named,
-    body: z.strictObject({ role, project: projectOrAll, pattern: pattern.optional() }),
+    body: z.strictObject({ role, project: projectOrAll, pattern: namePattern.optional() }),
     response: accountAnswer,
     input: ({ params, body }) => ({
       name: params.name,
@@ -243,11 +239,22 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/whoami",
     summary: "Say who the caller is and what it is bound to",
     status: 200,
-    response: z.strictObject({ kind: z.string(), caller: z.string(), bindings: z.array(bindingAnswer) }),
+    response: z.strictObject({
+      kind: z.string(),
+      caller: z.string(),
+      account_id: uuid.optional(),
+      authenticated_by: z.enum(["api_token", "jwt", "issuer"]).optional(),
+      expires_at: time.optional(),
+      issuer: z.string().optional(),
+      subject: z.string().optional(),
+      bindings: z.array(bindingAnswer),
+    }),
     input: () => undefined,
     output: ({ caller, bindings }) => ({
       kind: caller.kind,
       caller: caller.label,
+      account_id: caller.accountId,
+      ...shownCredential(caller.credential),
       bindings: bindings.map(shownBinding),
     }),
   }),
@@ -269,13 +276,21 @@ function shownAccount({ account, bindings }: ShownAccount): z.input<typeof accou
   return { id, name, kind: accountKind, created_at: createdAt, bindings: bindings.map(shownBinding) };
 }
 
-function shownBinding({
+export function shownBinding({
   id,
   role: name,
   project,
   pattern: names,
 }: ShownBinding): z.input<typeof bindingAnswer> {
   return { id, role: name, project, ...(names === undefined ? {} : { pattern: names }) };
+}
+
+function shownCredential(credential: Credential | undefined): object {
+  if (credential === undefined) return {};
+  const { method, expiresAtMs, issuer, subject } = credential;
+  // Later than any date: an issuer may say so.
+  const expiresAt = expiresAtMs > 8.64e15 ? undefined : new Date(expiresAtMs).toISOString();
+  return { authenticated_by: method, expires_at: expiresAt, issuer, subject };
 }
 
 function shownToken({ id, label, createdAt, expiresAt }: ApiToken): z.input<typeof tokenAnswer> {
