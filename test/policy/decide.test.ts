@@ -125,7 +125,7 @@ describe("the decision", () => {
             const said = own.get(named.role)?.[number - 1];
             assert.equal(said?.effect, effect);
             // A denial turned into a permission allows the same.
-            const turned = new Map([[named.role, [{ ...said, effect: "allow" }]]]);
+            const turned: OwnRoles = new Map([[named.role, [{ ...said, effect: "allow" }]]]);
             const specific = about.name === "" ? { ...about, name: undefined } : about;
             assert.equal(decide([named], asked, specific, turned), true);
           }
