@@ -1,13 +1,6 @@
-/** `keystead account …`: accounts and what they may do; and `keystead whoami`. */
-import { Argument, type Command } from "commander";
-import {
-  accountKinds,
-  roleNames,
-  type Account,
-  type AccountKind,
-  type RoleBinding,
-  type RoleName,
-} from "../sdk/wire.ts";
+/** `keystead account …`: accounts and what they may do. */
+import type { Command } from "commander";
+import { accountKinds, type Account, type AccountKind, type RoleBinding } from "../sdk/wire.ts";
 import type { CommandContext } from "./command-context.ts";
 import { asList } from "./list-options.ts";
 import type { Fields } from "./output.ts";
@@ -58,13 +51,13 @@ export function addAccountCommands(program: Command, context: CommandContext): v
     .command("bind")
     .description("give an account a role in a project (--project, or else the default one)")
     .argument("<name>")
-    .addArgument(new Argument("<role>", "see below").choices(roleNames))
+    .addArgument(group.createArgument("<role>", "one of these, or one of your own"))
     .option("--all-projects", "in all projects; with admin also accounts, tokens and projects themselves")
     .option("--pattern <pattern>", "only for names that match; * stands for any run of characters")
     .addHelpText(
       "after",
       `
-Roles:
+Built-in roles (keystead role makes others):
   admin       everything but the export of raw keys
   operator    uses keys and secrets
   reader      sees keys and the names of secrets
@@ -77,7 +70,7 @@ Examples:
   keystead account bind billing operator --project payments
   keystead account bind mailer encrypter --pattern 'mail-*'`,
     )
-    .action(async (name: string, role: RoleName, { allProjects, pattern }: BindFlags) => {
+    .action(async (name: string, role: string, { allProjects, pattern }: BindFlags) => {
       const project = allProjects === true ? ALL_PROJECTS : (context.project() ?? DEFAULT_PROJECT);
       const binding = { role, project, ...(pattern === undefined ? {} : { pattern }) };
       const account = await context.client().account.bind(name, binding);
@@ -95,27 +88,17 @@ Examples:
     });
 }
 
-/** Adds the command. */
-export function addWhoamiCommand(program: Command, context: CommandContext): void {
-  program
-    .command("whoami")
-    .description("say who you are to the service, and what you may do")
-    .action(async () => {
-      const caller = await context.client().whoami();
-      await context.output().record({ caller: caller.caller, ...bindingFields(caller.bindings) }, caller);
-    });
-}
-
 function accountFields({ name, id, kind, created_at, bindings }: Account): Fields {
   return { name, id, kind, created_at, ...bindingFields(bindings) };
 }
 
 /** One field a binding, under its id, which unbind takes. */
-function bindingFields(bindings: readonly RoleBinding[]): Fields {
-  return Object.fromEntries(
-    bindings.map(({ id, role, project, pattern }) => [
-      `binding ${id}`,
-      `${role} in ${project === ALL_PROJECTS ? "all projects" : project}${pattern === undefined ? "" : ` for ${pattern}`}`,
-    ]),
-  );
+export function bindingFields(bindings: readonly RoleBinding[]): Fields {
+  return Object.fromEntries(bindings.map((binding) => [`binding ${binding.id}`, bindingText(binding)]));
+}
+
+/** What a binding gives, in words. */
+export function bindingText({ role, project, pattern }: RoleBinding): string {
+  const where = project === ALL_PROJECTS ? "all projects" : project;
+  return `${role} in ${where}${pattern === undefined ? "" : ` for ${pattern}`}`;
 }

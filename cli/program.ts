@@ -1,19 +1,22 @@
 /** The tree of commands, with the flags that all of them take and the help that teaches. */
 import { createRequire } from "node:module";
 import { Command } from "commander";
-import { addAccountCommands, addWhoamiCommand } from "./account-commands.ts";
+import { addAccountCommands } from "./account-commands.ts";
 import { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
 import { addCompletionCommands } from "./completion-commands.ts";
 import { addHealthCommand } from "./health-commands.ts";
 import { addInitCommand } from "./host/init.ts";
 import { addServerCommand } from "./host/server.ts";
+import { addIssuerCommands } from "./issuer-commands.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLoadtestCommand } from "./loadtest.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addRandomCommand } from "./random-command.ts";
+import { addRoleCommands } from "./role-commands.ts";
 import { addSecretCommands } from "./secret-commands.ts";
 import { addTokenCommands } from "./token-commands.ts";
+import { addWhoamiCommands } from "./whoami-command.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
@@ -91,7 +94,9 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   addProjectCommands(program, context);
   addAccountCommands(program, context);
   addTokenCommands(program, context);
-  addWhoamiCommand(program, context);
+  addRoleCommands(program, context);
+  addIssuerCommands(program, context);
+  addWhoamiCommands(program, context);
   program.commandsGroup("The service and this program:");
   addServerCommand(program);
   addInitCommand(program, context, env);

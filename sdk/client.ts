@@ -10,8 +10,11 @@
  * Invariant: one method an operation, named as the operation is: `key.schedule_deletion` is `key.scheduleDeletion`.
  */
 import { AccountApi, JwtApi, ProjectApi, TokenApi } from "./identity-api.ts";
+import { IssuerApi } from "./issuer-api.ts";
 import { KeyApi } from "./key-api.ts";
+import { PolicyApi } from "./policy-api.ts";
 import { RandomApi } from "./random-api.ts";
+import { RoleApi } from "./role-api.ts";
 import { SecretApi } from "./secret-api.ts";
 import { Transport, type CallOptions, type ClientOptions } from "./transport.ts";
 import type { Caller, Health } from "./wire.ts";
@@ -23,6 +26,9 @@ export class KeysteadClient {
   readonly account: AccountApi;
   readonly token: TokenApi;
   readonly jwt: JwtApi;
+  readonly role: RoleApi;
+  readonly issuer: IssuerApi;
+  readonly policy: PolicyApi;
   readonly random: RandomApi;
   readonly #transport: Transport;
 
@@ -35,6 +41,9 @@ export class KeysteadClient {
     this.account = new AccountApi(transport);
     this.token = new TokenApi(transport);
     this.jwt = new JwtApi(transport);
+    this.role = new RoleApi(transport);
+    this.issuer = new IssuerApi(transport);
+    this.policy = new PolicyApi(transport);
     this.random = new RandomApi(transport);
     this.#transport = transport;
   }

@@ -53,6 +53,7 @@ export type SignatureEncoding = (typeof signatureEncodings)[number];
 export const dataKeyLengths = [16, 32, 64] as const;
 export type DataKeyLength = (typeof dataKeyLengths)[number];
 
+/** The built-in ones. */
 export const roleNames = [
   "admin",
   "operator",
@@ -211,7 +212,8 @@ export interface Project {
 
 export interface RoleBinding {
   readonly id: string;
-  readonly role: RoleName;
+  /** A built-in role or an own one. */
+  readonly role: RoleName | (string & {});
   /** A project's name, or `*` for all. */
   readonly project: string;
   /** The names that the binding covers, where it does not cover all; `*` stands for any run of characters. */
@@ -246,7 +248,107 @@ export interface TokenCreated extends TokenListed {
 export interface Caller {
   readonly kind: string;
   readonly caller: string;
+  readonly account_id?: string;
+  /** Absent where no credentials were asked for. */
+  readonly authenticated_by?: string;
+  readonly expires_at?: string;
+  /** Where it came with a token of an external issuer: that issuer's name, and whom the token is for. */
+  readonly issuer?: string;
+  readonly subject?: string;
   readonly bindings: readonly RoleBinding[];
+}
+
+/** One sentence of a role. */
+export interface RoleStatement {
+  readonly effect: "allow" | "deny";
+  /** Scopes such as `kms:encrypt`; in a denial also `*` alone, for all. */
+  readonly scopes: readonly string[];
+  /** The names that it is about, where it is not about everything. */
+  readonly patterns?: readonly string[];
+}
+
+export interface Role {
+  readonly name: string;
+  readonly built_in: boolean;
+  readonly description: string;
+  readonly statements: readonly RoleStatement[];
+  readonly created_at?: string;
+}
+
+export const policyVerdicts = [
+  "allowed",
+  "any_caller",
+  "denied",
+  "role_missing",
+  "nothing_allows",
+  "no_part",
+  "caller_kind",
+] as const;
+
+export interface PolicyReason {
+  readonly effect: "allow" | "deny" | "role_missing";
+  readonly binding: RoleBinding;
+  /** Which statement of an own role, from 1. */
+  readonly statement?: number;
+}
+
+export interface PolicyExplanation {
+  readonly allowed: boolean;
+  readonly verdict: (typeof policyVerdicts)[number];
+  readonly caller: string;
+  readonly scope?: string;
+  /** What denies it, where something does; else all that allows it. */
+  readonly reasons: readonly PolicyReason[];
+}
+
+export const issuerAlgorithms = [
+  "EdDSA",
+  "ES256",
+  "ES384",
+  "ES512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "RS256",
+  "RS384",
+  "RS512",
+] as const;
+export type IssuerAlgorithm = (typeof issuerAlgorithms)[number];
+
+/** Where an issuer's public keys come from. */
+export type IssuerKeySource =
+  | { readonly from: "discovery" }
+  | { readonly from: "url"; readonly url: string }
+  | {
+      readonly from: "pinned";
+      readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] };
+    };
+
+/** A claim's name, or a JSON pointer, and what it has to be; `*` in a pattern stands for any run of characters. */
+export type IssuerCondition =
+  | { readonly claim: string; readonly equals: string | number | boolean }
+  | { readonly claim: string; readonly matches: string };
+
+/** What a token is worth that fits all conditions. */
+export type IssuerRule = { readonly when: readonly IssuerCondition[] } & (
+  | { readonly bindings: readonly Omit<RoleBinding, "id">[] }
+  /** An account to act as; `{claim}` in its name stands for a claim's text. */
+  | { readonly account: string }
+);
+
+export interface Issuer {
+  readonly id: string;
+  readonly name: string;
+  readonly issuer: string;
+  readonly enabled: boolean;
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly IssuerAlgorithm[];
+  readonly key_source: IssuerKeySource;
+  readonly ca_pem?: string;
+  readonly subject_claim: string;
+  readonly max_lifetime_seconds: number;
+  readonly rules: readonly IssuerRule[];
+  readonly created_at: string;
 }
 
 export interface Health {

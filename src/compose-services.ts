@@ -6,6 +6,7 @@ import { serviceFacts, type Auditor } from "./audit/auditor.ts";
 import type { Severity } from "./audit/entry.ts";
 import type { CommitChange } from "./audit/change.ts";
 import { Accounts } from "./identity/accounts.ts";
+import { IssuerBook } from "./identity/issuer-book.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
 import { Logins } from "./identity/logins.ts";
 import { Passwords } from "./identity/passwords.ts";
@@ -14,6 +15,7 @@ import { Sessions } from "./identity/sessions.ts";
 import { SigningKeys } from "./identity/signing-keys.ts";
 import { Signups } from "./identity/signups.ts";
 import { loginUpkeep } from "./jobs/login-upkeep.ts";
+import { RoleBook } from "./identity/role-book.ts";
 import { dueKeys } from "./jobs/due-keys.ts";
 import { dueProjects } from "./jobs/due-projects.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
@@ -26,7 +28,7 @@ import type { Barrier } from "./seal/barrier.ts";
 import { SealedCursors } from "./seal/cursors.ts";
 import { ServiceSecrets } from "./seal/service-secrets.ts";
 import { Secrets } from "./secrets/secrets.ts";
-import type { Services } from "./service/operation.ts";
+import type { OperationFacts, Services } from "./service/operation.ts";
 import type { Store } from "./storage/store.ts";
 import type { Log } from "./telemetry/log.ts";
 
@@ -43,11 +45,16 @@ export interface ServiceOptions {
   readonly loginTtlSeconds: number;
   /** Replaces what the hash of a password costs, for tests. */
   readonly passwordCost?: Argon2Cost | undefined;
+  /** All operations that are served. */
+  readonly operations: readonly OperationFacts[];
+  /** Lets external issuers be this machine itself, without TLS. */
+  readonly plainLoopback: boolean;
 }
 
 /** Everything that operations work with. */
 export function createServices(options: ServiceOptions): Services {
-  const { store, barrier, auditor, now, noncesMax, issuer, loginTtlSeconds: ttlSeconds } = options;
+  const { store, barrier, auditor, now, noncesMax, operations, plainLoopback } = options;
+  const { issuer, loginTtlSeconds: ttlSeconds } = options;
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax),
@@ -82,6 +89,9 @@ export function createServices(options: ServiceOptions): Services {
     signups,
     signingKeys,
     logins: new Logins({ ...logins, issuer, ttlSeconds, now, commitReuse }),
+    roles: new RoleBook(store, barrier),
+    issuers: new IssuerBook(store, barrier, plainLoopback),
+    operations: new Map(operations.map((operation) => [operation.id, operation])),
     jwtRevocations: new JwtRevocations(store, barrier),
     auditor,
     cursors: new SealedCursors(barrier),

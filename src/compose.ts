@@ -22,6 +22,8 @@ import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
 import type { Listener, WireRoute } from "./http/wire.ts";
 import { Authenticator } from "./identity/authenticate.ts";
+import { ExternalIssuers } from "./identity/external-issuers.ts";
+import { IssuerKeys } from "./identity/issuer-keys.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
 import { LoginVerifier } from "./identity/login-verifier.ts";
 import { DEFAULT_PROJECT, Projects } from "./identity/projects.ts";
@@ -109,8 +111,11 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const issuer = config.issuer ?? `urn:keystead:${(await projects.byName(DEFAULT_PROJECT))?.id ?? ""}`;
     const { loginTtlSeconds } = config;
     const { noncesMax, passwordCost } = options;
-    const own = { issuer, loginTtlSeconds, noncesMax, passwordCost };
-    const services = createServices({ store, barrier, auditor, now, ...own });
+    const services = createServices({
+      ...{ store, barrier, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost },
+      operations: nativeRoutes.map(({ operation }) => operation),
+      plainLoopback: config.devMode,
+    });
     const idempotency = new Idempotency({ store, barrier, now });
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
@@ -223,13 +228,18 @@ async function serve(parts: Parts): Promise<Keystead> {
     config.jwtSecret === undefined || jwtProject === undefined
       ? undefined
       : new JwtAuthority({ secret: config.jwtSecret, projectId: jwtProject.id }, services.jwtRevocations);
-  // Whose tokens are told by nothing that they state comes last.
-  const verifiers = [parts.loginVerifier, ...(jwt === undefined ? [] : [jwt])];
-  const authenticator = new Authenticator({
-    accounts: services.accounts,
-    verifiers,
-    devMode: config.devMode,
+  const { accounts, issuers } = services;
+  const keys = new IssuerKeys({
+    plainLoopback: issuers.plainLoopback,
+    monotonicMs: () => performance.now(),
+    onFailure: (issuer, cause) => {
+      log.warn("the keys of an issuer cannot be fetched", { issuer, cause });
+    },
   });
+  const external = new ExternalIssuers({ issuers, keys, accounts });
+  // Whose tokens are told by nothing that they state comes last.
+  const verifiers = [parts.loginVerifier, external, ...(jwt === undefined ? [] : [jwt])];
+  const authenticator = new Authenticator({ accounts, verifiers, devMode: config.devMode });
   const { ratePerSecond } = config;
   const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
   const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });

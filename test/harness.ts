@@ -12,7 +12,6 @@ import { compose, type ComposeOptions, type Keystead } from "../src/compose.ts";
 import { readConfig } from "../src/config.ts";
 import type { AccountKind } from "../src/identity/caller.ts";
 import { ALL_PROJECTS } from "../src/policy/decide.ts";
-import type { RoleName } from "../src/policy/roles.ts";
 import { Log } from "../src/telemetry/log.ts";
 
 export const ROOT_KEY = "base64:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -42,7 +41,7 @@ export interface TestService {
   request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Answer>;
   /** Makes an account with one role binding and a token for it. */
   token(
-    role: RoleName,
+    role: string,
     options?: { kind?: AccountKind; project?: string; pattern?: string },
   ): Promise<string>;
   /** The audit log's entries so far. */

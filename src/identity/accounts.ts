@@ -200,9 +200,18 @@ export class Accounts {
     }
   }
 
-  /** Gives an account a role. The same binding twice is one. */
-  async bind(name: string, binding: Omit<Binding, "id">, commit: CommitChange): Promise<Account> {
-    return this.#change(name, commit, (bindings) => {
+  /**
+   * Gives an account a role. The same binding twice is one.
+   * @param along writes that say that the role is in use
+   */
+  async bind(
+    name: string,
+    binding: Omit<Binding, "id">,
+    commit: CommitChange,
+    along: readonly Write[] = [],
+  ): Promise<Account> {
+    const commitBoth: CommitChange = (writes, facts) => commit([...writes, ...along], facts);
+    return this.#change(name, commitBoth, (bindings) => {
       const same = bindings.find(
         (other) =>
           other.role === binding.role &&

@@ -18,7 +18,7 @@ import type { StatedToken, TokenVerifier } from "./token-verifier.ts";
 
 const SCHEME = "Bearer ";
 const tokenCharacters = /^[A-Za-z0-9._~+/-]+=*$/;
-const TOKEN_CHARACTERS_MAX = 4096;
+const TOKEN_CHARACTERS_MAX = 8192 + SCHEME.length;
 const STATED_ENTRIES = 10_000;
 
 export interface AuthenticatorOptions {
@@ -31,7 +31,7 @@ export interface AuthenticatorOptions {
 
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
-  readonly #callers = new WeakMap<Account, Caller>();
+  readonly #callers = new WeakMap<ApiToken, { readonly account: Account; readonly caller: Caller }>();
   /** Of tokens that were good once, by their hash. It says nothing of whether they still are. */
   readonly #stated = new RecordCache<StatedToken>({ entriesMax: STATED_ENTRIES, ageMsMax: undefined });
 
@@ -67,17 +67,16 @@ export class Authenticator {
     if (token.expiresAtMs <= Date.now()) refuse();
     const account = this.#options.accounts.byId(token.accountId);
     return account instanceof Promise
-      ? account.then((loaded) => this.#callerFor(loaded))
-      : this.#callerFor(account);
+      ? account.then((loaded) => this.#callerFor(loaded, token))
+      : this.#callerFor(account, token);
   }
 
-  #callerFor(account: Account | undefined): Caller {
+  #callerFor(account: Account | undefined, token: ApiToken): Caller {
     if (account === undefined || account.state === "disabled") refuse();
-    let caller = this.#callers.get(account);
-    if (caller === undefined) {
-      caller = accountCaller(account);
-      this.#callers.set(account, caller);
-    }
+    const known = this.#callers.get(token);
+    if (known?.account === account) return known.caller;
+    const caller = accountCaller(account, { method: "api_token", expiresAtMs: token.expiresAtMs });
+    this.#callers.set(token, { account, caller });
     return caller;
   }
 

@@ -6,8 +6,17 @@ import { ALL_PROJECTS, type Binding } from "../policy/decide.ts";
 
 export type AccountKind = "person" | "service";
 
+/** What a caller proved who it is with, for `whoami`: nothing is decided by it. */
+export interface Credential {
+  readonly method: "api_token" | "login" | "jwt" | "issuer";
+  readonly expiresAtMs: number;
+  /** For a token of an external issuer: that issuer's name here, and whom the token is for. */
+  readonly issuer?: string;
+  readonly subject?: string;
+}
+
 export interface Caller {
-  readonly kind: AccountKind | "jwt" | "dev" | "system" | "anonymous";
+  readonly kind: AccountKind | "external" | "jwt" | "dev" | "system" | "anonymous";
   /** Kind and name, for the audit log and the rate limiter: `service:billing`. */
   readonly label: string;
   /** The account's id, for what has one. */
@@ -15,17 +24,22 @@ export interface Caller {
   readonly bindings: readonly Binding[];
   /** The id of the session, for whoever has logged in. */
   readonly sessionId?: string;
+  /** Absent where none were asked for. */
+  readonly credential?: Credential;
 }
 
 /** An account as the one who is asking. */
-export function accountCaller(account: {
-  readonly id: string;
-  readonly name: string;
-  readonly kind: AccountKind;
-  readonly bindings: readonly Binding[];
-}): Caller {
+export function accountCaller(
+  account: {
+    readonly id: string;
+    readonly name: string;
+    readonly kind: AccountKind;
+    readonly bindings: readonly Binding[];
+  },
+  credential: Credential,
+): Caller {
   const { kind, name, id, bindings } = account;
-  return { kind, label: `${kind}:${name}`, accountId: id, bindings };
+  return { kind, label: `${kind}:${name}`, accountId: id, bindings, credential };
 }
 
 /** Whoever comes without credentials in dev mode: an admin of every project, who still cannot export a key. */

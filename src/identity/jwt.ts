@@ -77,6 +77,7 @@ export class JwtAuthority implements TokenVerifier {
       label: `jwt:${claims.sub}`,
       accountId: undefined,
       bindings: [{ id: "jwt", role: claims.role, project: this.#options.projectId }],
+      credential: { method: "jwt", expiresAtMs: claims.exp * 1000 },
     };
   }
 

@@ -84,7 +84,8 @@ export class LoginVerifier implements TokenVerifier {
     )
       refuse();
     if (login.of?.account !== account) {
-      login.of = { account, caller: { ...accountCaller(account), sessionId: session.id } };
+      const caller = accountCaller(account, { method: "login", expiresAtMs: login.expiresAt * 1000 });
+      login.of = { account, caller: { ...caller, sessionId: session.id } };
     }
     return login.of.caller;
   }

@@ -60,6 +60,7 @@ export class Signups {
   async create(
     { name, kind, ttlSeconds, bindings }: SignupInput,
     commit: CommitChange,
+    along: readonly Write[] = [],
   ): Promise<{ readonly token: string; readonly signup: Signup }> {
     const { store, keys, issuer, now } = this.#options;
     const time = Math.floor(now() / 1000);
@@ -82,7 +83,7 @@ export class Signups {
       iat: time,
       exp: time + ttlSeconds,
     });
-    await commit([{ insert: "signups", row: this.#row(signup) }, ...expired.map(removal)], {
+    await commit([{ insert: "signups", row: this.#row(signup) }, ...expired.map(removal), ...along], {
       resource: `account:${name}`,
       details: { signup: signup.id, roles: bindings.length },
     });

@@ -1,7 +1,7 @@
 /**
- * Scopes (what can be allowed) and roles (named sets of scopes).
+ * Scopes (what can be allowed), the built-in roles (named sets of scopes), and what an own role is made of.
  * Invariant: default deny: what no scope of a bound role allows is refused. `kms:export_key` is in no role that a person
- * gets by being an administrator.
+ * gets by being an administrator. No own role has a built-in one's name.
  */
 export const scopes = [
   "kms:create_key",
@@ -75,6 +75,25 @@ export const roles = {
 export type RoleName = keyof typeof roles;
 
 export const roleNames = Object.keys(roles) as [RoleName, ...RoleName[]];
+
+/** By name; a map, since an own role may be called what objects have by themselves. */
+export const builtInRoles: ReadonlyMap<string, Role> = new Map(Object.entries(roles));
+
+/** Stands for every scope there is, now and later. */
+export const ALL_SCOPES = "*";
+
+/** One sentence of an own role: it allows or denies some scopes, on all names or on those that match. */
+export interface Statement {
+  readonly effect: "allow" | "deny";
+  readonly scopes: readonly Scope[] | readonly [typeof ALL_SCOPES];
+  /** Names of keys and secrets; absent: all, and what has no name or belongs to no project. */
+  readonly patterns?: readonly string[];
+}
+
+/** Own roles by name, as they are now. */
+export type OwnRoles = ReadonlyMap<string, readonly Statement[]>;
+
+export const noOwnRoles: OwnRoles = new Map();
 
 function role(description: string, list: readonly Scope[]): Role {
   return { description, scopes: new Set(list) };

@@ -33,6 +33,8 @@ export interface RecordPlace {
     | "signup"
     | "session"
     | "signing-key"
+    | "role"
+    | "issuer"
     | "jwt-revocation"
     | "outbox"
     | "idempotency"

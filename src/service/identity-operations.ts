@@ -3,8 +3,7 @@ import { KeysteadError } from "../errors.ts";
 import type { Account, ApiToken } from "../identity/accounts.ts";
 import type { AccountKind, Caller } from "../identity/caller.ts";
 import type { Project } from "../identity/projects.ts";
-import { ALL_PROJECTS, decide, type Binding } from "../policy/decide.ts";
-import type { RoleName } from "../policy/roles.ts";
+import { ALL_PROJECTS, type Binding } from "../policy/decide.ts";
 import {
   refuseReplay,
   replayNothing,
@@ -26,7 +25,7 @@ const accountResource = (input: Named): ResourceName => ({ kind: "account", name
 /** A binding as callers see it: with the project's name instead of its id. */
 export interface ShownBinding {
   readonly id: string;
-  readonly role: RoleName;
+  readonly role: string;
   readonly project: string;
   readonly pattern: string | undefined;
 }
@@ -37,7 +36,7 @@ export interface ShownAccount {
 }
 
 export interface BindInput extends Named {
-  readonly role: RoleName;
+  readonly role: string;
   /** A project's name, or `*` for all. */
   readonly project: string;
   readonly pattern: string | undefined;
@@ -70,9 +69,10 @@ export const projectList: GlobalOperation<PageInput, Page<Project>> = {
   scope: undefined,
   inProject: false,
   resource: () => undefined,
-  run({ services, caller }, input) {
+  run(context, input) {
+    const { services } = context;
     const isVisible = (project: string): boolean =>
-      decide(caller.bindings, "kms:read_projects", { project, name: undefined });
+      context.allows("kms:read_projects", { project, name: undefined });
     return readPage(services.cursors, input, (after, rows) => services.projects.list(after, rows, isVisible));
   },
 };
@@ -132,11 +132,18 @@ export const accountBind: GlobalMutation<BindInput, ShownAccount> = {
   inProject: false,
   resource: accountResource,
   async run(context, { name, role, project, pattern }) {
-    const projectId =
-      project === ALL_PROJECTS ? ALL_PROJECTS : (await context.services.projects.byName(project))?.id;
-    if (projectId === undefined) throw new KeysteadError("project_not_found");
-    const binding = { role, project: projectId, ...(pattern === undefined ? {} : { pattern }) };
-    const account = await context.services.accounts.bind(name, binding, context.commit);
+    const { services } = context;
+    const binding = {
+      role,
+      project: await projectIdOf(context, project),
+      ...(pattern === undefined ? {} : { pattern }),
+    };
+    const account = await services.accounts.bind(
+      name,
+      binding,
+      context.commit,
+      await services.roles.using([role]),
+    );
     return shown(context, account);
   },
   replay: replayAccount,
@@ -222,6 +229,14 @@ export async function replayAccount(
 
 async function shown(context: OperationContext, account: Account): Promise<ShownAccount> {
   return { account, bindings: await shownBindings(context, account.bindings) };
+}
+
+/** The id of a project that a binding names, or `*`. Throws `project_not_found`. */
+export async function projectIdOf({ services }: OperationContext, project: string): Promise<string> {
+  if (project === ALL_PROJECTS) return ALL_PROJECTS;
+  const found = await services.projects.byName(project);
+  if (found === undefined) throw new KeysteadError("project_not_found");
+  return found.id;
 }
 
 /** Bindings as callers see them. */

@@ -16,7 +16,6 @@ import {
 import { assertAllowed } from "../keyring/key-states.ts";
 import { disabling, enabling, revoking, type KeyUpdate, type Step } from "../keyring/lifecycle.ts";
 import type { NewAlias } from "../keyring/key-aliases.ts";
-import { decide } from "../policy/decide.ts";
 import { scopes, type Scope } from "../policy/roles.ts";
 import { findKey, findOtherKey, keyResource, type Named } from "./key-resource.ts";
 import type {
@@ -122,10 +121,10 @@ export const keyList: ProjectOperation<PageInput & KeyFilter, Page<Key>> = {
   inProject: true,
   resource: () => undefined,
   run(context, input) {
-    const { project, caller, services } = context;
+    const { project, services } = context;
     const isVisible = (name: string): boolean =>
       name.startsWith(input.namePrefix ?? "") &&
-      decide(caller.bindings, "kms:list_keys", { project: project.id, name });
+      context.allows("kms:list_keys", { project: project.id, name });
     return readPage(services.cursors, input, async (after, rows) => {
       const slice = await services.keyring.list(project.id, after, rows, isVisible);
       return { ...slice, items: slice.items.filter((key) => fits(key, input)) };
@@ -284,9 +283,9 @@ function change(
  * Bindings speak of names: a rename takes the right on both, and gives whoever asks for it no right over the key that was
  * not there before. Throws `forbidden`.
  */
-function assertMayRename({ caller, project }: ProjectContext, from: string, to: string): void {
-  const may = (scope: Scope, name: string): boolean =>
-    decide(caller.bindings, scope, { project: project.id, name });
+function assertMayRename(context: ProjectContext, from: string, to: string): void {
+  const project = context.project.id;
+  const may = (scope: Scope, name: string): boolean => context.allows(scope, { project, name });
   if (!may("kms:update_key", to) || scopes.some((scope) => may(scope, to) && !may(scope, from)))
     throw new KeysteadError("forbidden");
 }
@@ -319,7 +318,7 @@ function createKey(
     caller.kind === "service" &&
     algorithmOf(type, purpose).family === "cipher" &&
     rotationPeriodDays === undefined &&
-    decide(caller.bindings, "kms:export_key", { project: project.id, name });
+    context.allows("kms:export_key", { project: project.id, name });
   const exportable = input.exportable ?? mayExport;
   return services.keyring.create(
     project.id,

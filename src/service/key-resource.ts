@@ -2,7 +2,6 @@
 import { KeysteadError } from "../errors.ts";
 import { isKeyId } from "../keyring/keyring.ts";
 import type { Key } from "../keyring/key.ts";
-import { decide } from "../policy/decide.ts";
 import type { Scope } from "../policy/roles.ts";
 import type { ProjectContext, ResourceName } from "./operation.ts";
 
@@ -44,8 +43,8 @@ export function noteVersion<T extends { readonly version: number }>(
  * Throws `forbidden`, `key_not_found`.
  */
 export async function findOtherKey(context: ProjectContext, handle: string, scope: Scope): Promise<Key> {
-  const { caller, project } = context;
-  const mayUse = (name: string): boolean => decide(caller.bindings, scope, { project: project.id, name });
+  const { project } = context;
+  const mayUse = (name: string): boolean => context.allows(scope, { project: project.id, name });
   // Bindings speak of names: of an id that leads nowhere only those may hear that cover every name.
   if (!isKeyId(handle) && !mayUse(handle)) throw new KeysteadError("forbidden");
   let key: Key;

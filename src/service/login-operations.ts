@@ -2,12 +2,12 @@
 import { KeysteadError } from "../errors.ts";
 import { limitedName } from "../http/ip-address.ts";
 import type { Account } from "../identity/accounts.ts";
-import type { AccountKind, Caller } from "../identity/caller.ts";
+import type { AccountKind } from "../identity/caller.ts";
 import type { Login } from "../identity/logins.ts";
 import type { Session } from "../identity/sessions.ts";
 import type { TokenKey } from "../identity/signing-keys.ts";
 import type { Signup } from "../identity/signups.ts";
-import { ALL_PROJECTS, decide, type Binding } from "../policy/decide.ts";
+import { ALL_PROJECTS, type Binding } from "../policy/decide.ts";
 import type { Write } from "../storage/store.ts";
 import { replayAccount, shownBindings, type ShownAccount, type ShownBinding } from "./identity-operations.ts";
 import {
@@ -125,6 +125,7 @@ export const signupCreate: GlobalMutation<SignupCreateInput, ShownSignup & { rea
     const { token, signup } = await signups.create(
       { name, kind, ttlSeconds, bindings: resolved },
       context.commit,
+      await context.services.roles.using(bindings.map(({ role }) => role)),
     );
     return { token, ...(await shownSignup(context, signup)) };
   },
@@ -209,7 +210,7 @@ export const passwordSet: GlobalMutation<PasswordInput, undefined> = {
     const { services, caller } = context;
     const { account, isOwn } = await ownOrManaged(context, input.name);
     const isReset = !isOwn || !(await services.passwords.has(account.id));
-    if (isReset && !mayManage(caller)) {
+    if (isReset && !mayManage(context)) {
       throw new KeysteadError("forbidden", { detail: "the first password is set by an administrator" });
     }
     if (!isReset) await provePassword(context, account, input.currentPassword);
@@ -321,18 +322,19 @@ export const loginKeyRotate: GlobalMutation<{ readonly immediately: boolean }, T
   },
 };
 
-function mayManage({ bindings }: Caller): boolean {
-  return decide(bindings, SCOPE, { project: undefined, name: undefined });
+function mayManage(context: OperationContext): boolean {
+  return context.allows(SCOPE, { project: undefined, name: undefined });
 }
 
 /** The account, for itself or for an administrator: by its id, since names are given anew. */
 async function ownOrManaged(
-  { services, caller }: OperationContext,
+  context: OperationContext,
   name: string,
 ): Promise<{ readonly account: Account; readonly isOwn: boolean }> {
+  const { services, caller } = context;
   const account = await services.accounts.byName(name);
   const isOwn = account.id === caller.accountId;
-  if (!isOwn && !mayManage(caller)) throw new KeysteadError("forbidden");
+  if (!isOwn && !mayManage(context)) throw new KeysteadError("forbidden");
   return { account, isOwn };
 }
 

@@ -18,7 +18,10 @@ import type { Sessions } from "../identity/sessions.ts";
 import type { SigningKeys } from "../identity/signing-keys.ts";
 import type { Signups } from "../identity/signups.ts";
 import type { Keyring } from "../keyring/keyring.ts";
-import type { Scope } from "../policy/roles.ts";
+import type { Resource } from "../policy/decide.ts";
+import type { OwnRoles, Scope } from "../policy/roles.ts";
+import type { IssuerBook } from "../identity/issuer-book.ts";
+import type { RoleBook } from "../identity/role-book.ts";
 import type { Cursors } from "./paging.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 
@@ -28,6 +31,10 @@ export interface Services {
   readonly secrets: Secrets;
   readonly projects: Projects;
   readonly accounts: Accounts;
+  readonly roles: RoleBook;
+  readonly issuers: IssuerBook;
+  /** All operations that are served, by their ids. */
+  readonly operations: ReadonlyMap<string, OperationFacts>;
   readonly jwtRevocations: JwtRevocations;
   readonly passwords: Passwords;
   readonly sessions: Sessions;
@@ -42,7 +49,7 @@ export interface Services {
 
 /** What an operation is about, by kind and name. */
 export interface ResourceName {
-  readonly kind: "key" | "secret" | "account" | "project" | "jwt";
+  readonly kind: "key" | "secret" | "account" | "role" | "issuer" | "project" | "jwt";
   readonly name: string;
 }
 
@@ -54,6 +61,10 @@ export interface OperationContext {
   readonly address: string;
   /** What it is about: for an operation that learns it on the way, and must not name what is not there. */
   resource: ResourceName | undefined;
+  /** The own roles by which this call is decided. */
+  readonly ownRoles: OwnRoles;
+  /** Whether the caller is allowed something else besides what the operation itself asks for. */
+  allows(scope: Scope, resource: Resource): boolean;
   /** The version used or made, for the audit entry of what is no change. */
   version: number;
   /** Counts and codes for the audit entry of what is no change. */
@@ -128,6 +139,11 @@ export interface GlobalMutation<I, O> extends OperationBase<I> {
   /** As in ProjectMutation. */
   replay(context: OperationContext, remembered: Remembered, input: I): O | Promise<O>;
 }
+
+/** What a decision about an operation needs to know of it. */
+export type OperationFacts = Pick<OperationBase<never>, "id" | "scope" | "callerKinds"> & {
+  readonly inProject: boolean;
+};
 
 export type Operation<I, O> =
   ProjectOperation<I, O> | GlobalOperation<I, O> | ProjectMutation<I, O> | GlobalMutation<I, O>;

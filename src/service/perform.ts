@@ -9,7 +9,8 @@ import type { AuditFacts } from "../audit/entry.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Project } from "../identity/projects.ts";
-import { ALL_PROJECTS, decide } from "../policy/decide.ts";
+import { decide, hasPart, type Resource } from "../policy/decide.ts";
+import { noOwnRoles, type OwnRoles, type Scope } from "../policy/roles.ts";
 import { isKeyId } from "../keyring/keyring.ts";
 import { StoreConflict } from "../storage/store.ts";
 import type { Attempt, Idempotency } from "./idempotency.ts";
@@ -66,11 +67,15 @@ export class Door {
       const input = call.parse();
       const key = operation.replay === undefined ? undefined : call.idempotencyKey?.();
       context.resource = operation.resource(input);
+      const ownRoles = this.services.roles.neededFor(call.caller.bindings);
+      context.ownRoles = ownRoles instanceof Promise ? await ownRoles : ownRoles;
       if (operation.inProject) {
         const found = this.services.projects.byName(call.project);
         context.found = found instanceof Promise ? await found : found;
-        if (!hasPart(call.caller, context.found)) throw new KeysteadError("project_not_found");
-        if (context.found?.state === "pending_deletion") throw new KeysteadError("project_pending_deletion");
+        // A project that a caller has no part in looks to it like one that does not exist.
+        if (context.found === undefined || !hasPart(call.caller.bindings, context.found.id, context.ownRoles))
+          throw new KeysteadError("project_not_found");
+        if (context.found.state === "pending_deletion") throw new KeysteadError("project_pending_deletion");
         if (context.resource?.kind === "key" && isKeyId(context.resource.name)) await context.nameKey();
       }
       authorize(operation, call.caller, context, input);
@@ -127,7 +132,7 @@ function authorize<I, O>(
   const resource = { project: project?.id, name: context.named };
   const allowed =
     (operation.scope === undefined ||
-      decide(caller.bindings, operation.scope, resource) ||
+      context.allows(operation.scope, resource) ||
       isOwnAccount(caller, operation.ownAccount?.(input))) &&
     (operation.callerKinds === undefined || operation.callerKinds.includes(caller.kind));
   if (!allowed) throw new KeysteadError("forbidden");
@@ -139,19 +144,12 @@ function isOwnAccount({ accountId, label, kind }: Caller, name: string | undefin
   return accountId !== undefined && name !== undefined && label === `${kind}:${name}`;
 }
 
-/** A project that a caller has no binding in looks to it like one that does not exist. */
-function hasPart(caller: Caller, project: Project | undefined): boolean {
-  if (project === undefined) return false;
-  return caller.bindings.some(
-    (binding) => binding.project === ALL_PROJECTS || binding.project === project.id,
-  );
-}
-
 class CallContext<I, O> implements ProjectContext, Committing {
   readonly services: Services;
   readonly caller: Caller;
   readonly #operation: Operation<I, O>;
   readonly #call: Call<I>;
+  ownRoles: OwnRoles = noOwnRoles;
   found: Project | undefined;
   resource: ResourceName | undefined;
   version = 0;
@@ -176,6 +174,10 @@ class CallContext<I, O> implements ProjectContext, Committing {
   get project(): Project {
     if (this.found === undefined) throw new KeysteadError("project_not_found");
     return this.found;
+  }
+
+  allows(scope: Scope, resource: Resource): boolean {
+    return decide(this.caller.bindings, scope, resource, this.ownRoles);
   }
 
   /** The name that a binding's pattern is held against; undefined for the project as a whole. */

@@ -1,5 +1,4 @@
 /** The operations on secrets. */
-import { decide } from "../policy/decide.ts";
 import type { Secret, SecretValue } from "../secrets/secrets.ts";
 import {
   replayNothing,
@@ -44,9 +43,9 @@ export const secretList: ProjectOperation<PageInput, Page<Secret>> = {
   inProject: true,
   resource: () => undefined,
   run(context, input) {
-    const { project, caller, services } = context;
+    const { project, services } = context;
     const isVisible = (name: string): boolean =>
-      decide(caller.bindings, "kms:list_secrets", { project: project.id, name });
+      context.allows("kms:list_secrets", { project: project.id, name });
     return readPage(services.cursors, input, (after, rows) =>
       services.secrets.list(project.id, after, rows, isVisible),
     );

@@ -9,11 +9,18 @@ import { createFirstTables } from "./migrations/first-tables.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
 import { addKeyAliases } from "./migrations/key-aliases.ts";
 import { addLogins } from "./migrations/logins.ts";
+import { addRolesAndIssuers } from "./migrations/roles.ts";
 import type { Schema } from "./schema.ts";
 
 type Migration = (db: Kysely<Schema>, types: ColumnTypes) => Promise<void>;
 
-const migrations: readonly Migration[] = [createFirstTables, addJobsAndIdempotency, addKeyAliases, addLogins];
+const migrations: readonly Migration[] = [
+  createFirstTables,
+  addJobsAndIdempotency,
+  addKeyAliases,
+  addLogins,
+  addRolesAndIssuers,
+];
 
 /** What a database of this program states; an older program refuses it. */
 export const SCHEMA_VERSION = migrations.length;

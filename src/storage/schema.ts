@@ -84,6 +84,24 @@ export interface Schema {
   };
   /** The keys that sign logins and signups; `id` is their `kid`. */
   signing_keys: { id: string; created_at: string; sealed: Uint8Array };
+  roles: {
+    id: string;
+    name: string;
+    revision: number;
+    /** How often it was bound so far: a binding changes it, so that a deletion beside it does not apply. */
+    uses: number;
+    created_at: string;
+    sealed: Uint8Array;
+  };
+  issuers: {
+    id: string;
+    name: string;
+    /** The claim `iss` of its tokens. */
+    issuer: string;
+    revision: number;
+    created_at: string;
+    sealed: Uint8Array;
+  };
   jwt_revocations: { subject_hash: Uint8Array; revision: number; sealed: Uint8Array };
   /** Mutations that came with an idempotency key, under a keyed hash of who sent what; kept for a day. */
   idempotency: { id: Uint8Array; created_at: string; sealed: Uint8Array };

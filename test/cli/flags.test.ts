@@ -79,7 +79,7 @@ describe("flags", () => {
     assert.equal(status, 0);
     for (const word of [
       ...["server", "init", "key", "secret", "encrypt", "decrypt", "sign", "verify", "export", "project"],
-      ...["account", "token", "jwt", "whoami", "health", "loadtest", "version"],
+      ...["account", "token", "jwt", "role", "issuer", "whoami", "can", "health", "loadtest", "version"],
     ]) {
       assert.match(stdout, new RegExp(`^  ${word}[ |]`, "m"));
     }

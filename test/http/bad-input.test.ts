@@ -18,6 +18,8 @@ interface Sample {
   readonly body?: Record<string, unknown>;
   /** Fields that must come. */
   readonly required?: readonly string[];
+  /** Fields that hold a list of texts, any texts. */
+  readonly lists?: readonly string[];
   /** Base64 fields, the bytes that they may hold at most, and the rest of a body for them. */
   readonly base64?: Readonly<
     Record<string, { readonly bytesMax: number; readonly body: Record<string, unknown> }>
@@ -177,6 +179,39 @@ const samples: Record<string, Sample> = {
     required: ["sub", "issued_before"],
   },
   "caller.whoami": { path: "/v1/whoami" },
+  "role.create": {
+    path: "/v1/roles",
+    body: { name: "fresh", description: "x", statements: [{ effect: "allow", scopes: ["kms:encrypt"] }] },
+    required: ["name", "statements"],
+  },
+  "role.list": { path: "/v1/roles" },
+  "role.get": { path: "/v1/roles/absent", notFound: "role_not_found" },
+  "role.update": { path: "/v1/roles/absent", body: { description: "x" }, notFound: "role_not_found" },
+  "role.delete": { path: "/v1/roles/absent", notFound: "role_not_found" },
+  "policy.explain": { path: "/v1/can", body: { action: "key.encrypt" }, required: ["action"] },
+  "issuer.create": {
+    path: "/v1/issuers",
+    body: {
+      name: "fresh",
+      issuer: "https://issuer.example.com",
+      audiences: ["keystead"],
+      rules: [],
+      algorithms: ["ES256"],
+      key_source: { from: "discovery" },
+      subject_claim: "sub",
+      max_lifetime_seconds: 3600,
+    },
+    required: ["name", "issuer", "audiences", "rules"],
+    lists: ["audiences"],
+  },
+  "issuer.list": { path: "/v1/issuers" },
+  "issuer.get": { path: "/v1/issuers/absent", notFound: "issuer_not_found" },
+  "issuer.update": {
+    path: "/v1/issuers/absent",
+    body: { max_lifetime_seconds: 3600 },
+    notFound: "issuer_not_found",
+  },
+  "issuer.delete": { path: "/v1/issuers/absent", notFound: "issuer_not_found" },
 };
 
 /** The sample of a route: by its operation, and by its method where the operation has two. */
@@ -207,7 +242,7 @@ describe("bad input on every route of the native API", () => {
     const id = sampleName(route);
     const sample = samples[id];
     if (sample === undefined) continue;
-    const { path, body, required = [], base64 = {}, notFound } = sample;
+    const { path, body, required = [], lists = [], base64 = {}, notFound } = sample;
     const send = (sent: unknown, options: RequestOptions = {}, at = path): Promise<Answer> =>
       service().request(
         route.method,
@@ -281,7 +316,7 @@ describe("bad input on every route of the native API", () => {
             for (const wrong of [
               null,
               true,
-              [CANARY],
+              lists.includes(field) ? [7] : [CANARY],
               { [CANARY]: 1 },
               typeof body[field] === "number" ? CANARY : 7,
             ]) {

@@ -53,6 +53,8 @@ async function openNode(store: Store, name: string, now: () => number): Promise<
     noncesMax: undefined,
     issuer: "urn:test",
     loginTtlSeconds: 900,
+    operations: [],
+    plainLoopback: true,
   });
   const logLines: string[] = [];
   const log = new Log({ plain: false, write: (line) => logLines.push(line) });

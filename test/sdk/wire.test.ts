@@ -56,6 +56,7 @@ describe("the client's lists of names", () => {
   test("are those of the API's description: types, purposes, states, formats, schemes, roles, kinds", () => {
     const key = answer("/v1/keys/{name}")?.properties;
     const project = answer("/v1/projects")?.properties?.["projects"]?.items?.properties;
+    const explanation = operation("post", "/v1/can").responses["200"]?.content?.["application/json"]?.schema;
     const lists: [string, readonly string[], Schema | undefined][] = [
       ["types to make", wire.keyTypes, field("post", "/v1/keys", "type")],
       ["types to import", wire.keyTypes, field("post", "/v1/keys/{name}/import", "type")],
@@ -71,13 +72,23 @@ describe("the client's lists of names", () => {
       ["formats to export", wire.keyFormats, field("post", "/v1/keys/{name}/export", "format")],
       ["schemes", wire.signatureSchemes, field("post", "/v1/keys/{name}/sign", "scheme")],
       ["encodings", wire.signatureEncodings, field("post", "/v1/keys/{name}/sign", "encoding")],
-      ["roles", wire.roleNames, field("post", "/v1/accounts/{name}/bindings", "role")],
+      ["algorithms", wire.issuerAlgorithms, field("post", "/v1/issuers", "algorithms")?.items],
+      ["verdicts", wire.policyVerdicts, explanation?.properties?.["verdict"]],
       ["account kinds", wire.accountKinds, field("post", "/v1/accounts", "kind")],
     ];
     for (const [what, ours, theirs] of lists) assert.deepEqual(theirs?.enum, [...ours], what);
     const lengths = field("post", "/v1/keys/{name}/data-key", "bytes");
     const allowed = lengths?.anyOf?.map((one) => one.const);
     assert.deepEqual(allowed, [...wire.dataKeyLengths]);
+  });
+
+  test("of built-in roles are those that the service lists", async () => {
+    const { json } = await service().request("GET", "/v1/roles");
+    const listed = (json["roles"] as wire.Role[]).filter(({ built_in: builtIn }) => builtIn);
+    assert.deepEqual(
+      listed.map(({ name }) => name),
+      [...wire.roleNames],
+    );
   });
 
   test("and a key has the members that the service shows, of the same types", () => {

@@ -107,6 +107,11 @@ describe("a caller and a project that it has no part in", () => {
       ["/v1/accounts/test-1/bindings", { role: "admin", project: "*" }],
       ["/v1/accounts/test-1/tokens", {}],
       ["/v1/projects", { name: "mine" }],
+      ["/v1/roles", { name: "mine", statements: [{ effect: "allow", scopes: ["kms:encrypt"] }] }],
+      [
+        "/v1/issuers",
+        { name: "mine", issuer: "https://mine.example.com", audiences: ["keystead"], rules: [] },
+      ],
       ["/v1/jwt-revocations", { sub: "x", issued_before: 1 }],
     ] as const) {
       assert.equal((await service().request("POST", path, body, { token: outsiders[0]! })).status, 403);

@@ -63,6 +63,24 @@ async function someProject(run: SampleRun): Promise<{ name: string }> {
   return { name };
 }
 
+async function someRole(run: SampleRun): Promise<{ name: string }> {
+  const name = run.fresh();
+  await run.make("POST", "/v1/roles", { name, statements: allowEncrypt });
+  return { name };
+}
+
+async function someIssuer(run: SampleRun): Promise<{ name: string }> {
+  const name = run.fresh();
+  await run.make("POST", "/v1/issuers", issuerBody(name));
+  return { name };
+}
+
+const allowEncrypt = [{ effect: "allow", scopes: ["kms:encrypt"] }];
+
+function issuerBody(name: string): object {
+  return { name, issuer: `https://${name}.example.com`, audiences: ["keystead"], rules: [] };
+}
+
 async function someCiphertext(run: SampleRun, name: string): Promise<unknown> {
   return (await run.make("POST", `/v1/encrypt/${name}`, { plaintext: "x" }))["ciphertext"];
 }
@@ -185,4 +203,15 @@ export const sampleCalls: Readonly<Record<string, (run: SampleRun) => SampleCall
   },
   "jwt.revoke": (run) => ({ body: { sub: run.fresh(), issued_before: 1 } }),
   "caller.whoami": () => ({}),
+  "role.create": (run) => ({ body: { name: run.fresh(), statements: allowEncrypt } }),
+  "role.list": () => ({}),
+  "role.get": async (run) => ({ params: await someRole(run) }),
+  "role.update": async (run) => ({ params: await someRole(run), body: { description: "x" } }),
+  "role.delete": async (run) => ({ params: await someRole(run) }),
+  "policy.explain": () => ({ body: { action: "key.encrypt", resource: "k" } }),
+  "issuer.create": (run) => ({ body: issuerBody(run.fresh()) }),
+  "issuer.list": () => ({}),
+  "issuer.get": async (run) => ({ params: await someIssuer(run) }),
+  "issuer.update": async (run) => ({ params: await someIssuer(run), body: { enabled: false } }),
+  "issuer.delete": async (run) => ({ params: await someIssuer(run) }),
 };

@@ -45,6 +45,12 @@ export const lowerCaseName = z
   )
   .meta({ examples: ["billing"] });
 
+/** Which names something is about. */
+export const namePattern = z
+  .string()
+  .max(256)
+  .regex(/^[a-zA-Z0-9._*-]+$/, "letters, digits, `.`, `_`, `-` and `*` for any run of characters");
+
 export const versionNumber = z.int().min(1).max(0xffff_ffff);
 /** A version in a query string. */
 export const versionText = z

@@ -1,9 +1,9 @@
 /** The native API's routes for projects, accounts, role bindings and tokens. */
 import { z } from "zod";
 import type { ApiToken } from "../../identity/accounts.ts";
+import type { Credential } from "../../identity/caller.ts";
 import type { Project } from "../../identity/projects.ts";
 import { ALL_PROJECTS } from "../../policy/decide.ts";
-import { roleNames } from "../../policy/roles.ts";
 import {
   accountBind,
   accountCreate,
@@ -23,7 +23,7 @@ import {
   type ShownBinding,
 } from "../../service/identity-operations.ts";
 import { deletionDays } from "./key-routes.ts";
-import { lowerCaseName, pageQuery, time, uuid } from "./fields.ts";
+import { lowerCaseName, namePattern, pageQuery, time, uuid } from "./fields.ts";
 import { nativeRoute, type AnyNativeRoute } from "./native-route.ts";
 
 const TTL_SECONDS_DEFAULT = 90 * 24 * 3600;
@@ -31,7 +31,7 @@ const TTL_SECONDS_MAX = 5 * 366 * 24 * 3600;
 
 export const named = z.strictObject({ name: lowerCaseName });
 export const kind = z.enum(["person", "service"]);
-export const role = z.enum(roleNames);
+export const role = lowerCaseName;
 export const projectOrAll = z.union([z.literal(ALL_PROJECTS), lowerCaseName], "a project's name, or *");
 export const pattern = z
   .string()
@@ -163,7 +163,7 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     summary: "Give an account a role in a project (or in all), optionally for some names only",
     status: 201,
     params: named,
-    body: z.strictObject({ role, project: projectOrAll, pattern: pattern.optional() }),
+    body: z.strictObject({ role, project: projectOrAll, pattern: namePattern.optional() }),
     response: accountAnswer,
     input: ({ params, body }) => ({
       name: params.name,
@@ -245,11 +245,22 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
     path: "/v1/whoami",
     summary: "Say who the caller is and what it is bound to",
     status: 200,
-    response: z.strictObject({ kind: z.string(), caller: z.string(), bindings: z.array(bindingAnswer) }),
+    response: z.strictObject({
+      kind: z.string(),
+      caller: z.string(),
+      account_id: uuid.optional(),
+      authenticated_by: z.enum(["api_token", "jwt", "issuer"]).optional(),
+      expires_at: time.optional(),
+      issuer: z.string().optional(),
+      subject: z.string().optional(),
+      bindings: z.array(bindingAnswer),
+    }),
     input: () => undefined,
     output: ({ caller, bindings }) => ({
       kind: caller.kind,
       caller: caller.label,
+      account_id: caller.accountId,
+      ...shownCredential(caller.credential),
       bindings: bindings.map(shownBinding),
     }),
   }),
@@ -281,6 +292,14 @@ export function shownBinding({
   pattern: names,
 }: ShownBinding): z.input<typeof bindingAnswer> {
   return { id, role: name, project, ...(names === undefined ? {} : { pattern: names }) };
+}
+
+function shownCredential(credential: Credential | undefined): object {
+  if (credential === undefined) return {};
+  const { method, expiresAtMs, issuer, subject } = credential;
+  // Later than any date: an issuer may say so.
+  const expiresAt = expiresAtMs > 8.64e15 ? undefined : new Date(expiresAtMs).toISOString();
+  return { authenticated_by: method, expires_at: expiresAt, issuer, subject };
 }
 
 function shownToken({ id, label, createdAt, expiresAt }: ApiToken): z.input<typeof tokenAnswer> {

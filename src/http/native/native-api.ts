@@ -16,11 +16,13 @@ import { requestIdOf } from "../request-id.ts";
 import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts";
 import { fitNamedParams, namedParams } from "./fields.ts";
 import { identityRoutes } from "./identity-routes.ts";
+import { issuerRoutes } from "./issuer-routes.ts";
 import { batchRoutes } from "./batch-routes.ts";
 import { cipherRoutes } from "./cipher-routes.ts";
 import { loginRoutes } from "./login-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import { BODY_BYTES_DEFAULT, parseWith, type AnyNativeRoute } from "./native-route.ts";
+import { roleRoutes } from "./role-routes.ts";
 import { secretRoutes } from "./secret-routes.ts";
 import { signatureRoutes } from "./signature-routes.ts";
 import { transferRoutes } from "./transfer-routes.ts";
@@ -35,6 +37,8 @@ export const nativeRoutes: readonly AnyNativeRoute[] = [
   ...secretRoutes,
   ...identityRoutes,
   ...loginRoutes,
+  ...roleRoutes,
+  ...issuerRoutes,
 ];
 
 export interface NativeApiOptions extends ApiParts {
