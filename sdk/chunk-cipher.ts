@@ -14,53 +14,58 @@ const options = { authTagLength: TAG_BYTES };
 const LAST = 1;
 /** 256 TiB; far from what the counter could number. */
 const CHUNKS_MAX = 2 ** 32;
-const COUNTER_AT = NONCE_BYTES - 1 - 6;
+const COUNTER_BYTES = 6;
+const COUNTER_AT = NONCE_BYTES - 1 - COUNTER_BYTES;
 
 /** Numbers chunks, and gathers what comes into chunks of one size: one is held back, since it may be the last. */
 abstract class ChunkCipher {
   protected readonly key: Uint8Array;
+  readonly #inBytes: number;
+  /** By how much a chunk grows, or shrinks. */
+  readonly #growth: number;
   readonly #nonce = Buffer.alloc(NONCE_BYTES);
-  readonly #sizeBytes: number;
-  #held: Buffer;
+  readonly #held: Buffer;
   #heldBytes = 0;
   #chunks = 0;
 
-  constructor(key: Uint8Array, sizeBytes: number) {
+  constructor(key: Uint8Array, inBytes: number, growth: number) {
     this.key = key;
-    this.#sizeBytes = sizeBytes;
-    this.#held = Buffer.allocUnsafeSlow(sizeBytes);
+    this.#inBytes = inBytes;
+    this.#growth = growth;
+    this.#held = Buffer.allocUnsafeSlow(inBytes);
   }
 
-  protected abstract work(chunk: Uint8Array, nonce: Buffer, isLast: boolean): readonly Uint8Array[];
+  /** Writes what becomes of a chunk to a place in `out`. */
+  protected abstract work(chunk: Uint8Array, nonce: Buffer, out: Buffer, at: number): void;
 
-  /** Takes more; gives what is ready. */
-  push(bytes: Uint8Array): Uint8Array[] {
-    const ready: Uint8Array[] = [];
-    let at = 0;
-    while (at < bytes.length) {
-      if (this.#heldBytes === this.#sizeBytes) {
-        ready.push(...this.#next(this.#held, false));
+  /** Takes more; gives what is ready, which may be nothing. */
+  push(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    const size = this.#inBytes;
+    const chunks = Math.max(0, Math.ceil((this.#heldBytes + bytes.length) / size) - 1);
+    const out = Buffer.allocUnsafeSlow(chunks * (size + this.#growth));
+    let from = 0;
+    for (let done = 0; done < chunks; done++) {
+      const at = done * (size + this.#growth);
+      if (this.#heldBytes === 0) {
+        // Whole chunks are worked on where they lie.
+        this.#next(bytes.subarray(from, from + size), false, out, at);
+        from += size;
+      } else {
+        from += this.#hold(bytes.subarray(from, from + size - this.#heldBytes));
+        this.#next(this.#held, false, out, at);
         this.#heldBytes = 0;
       }
-      // Whole chunks that are followed by more are worked on where they lie.
-      if (this.#heldBytes === 0 && bytes.length - at > this.#sizeBytes) {
-        ready.push(...this.#next(bytes.subarray(at, at + this.#sizeBytes), false));
-        at += this.#sizeBytes;
-      } else {
-        const part = bytes.subarray(at, at + this.#sizeBytes - this.#heldBytes);
-        this.#held.set(part, this.#heldBytes);
-        this.#heldBytes += part.length;
-        at += part.length;
-      }
     }
-    return ready;
+    this.#hold(bytes.subarray(from));
+    return out;
   }
 
-  /** Ends the stream; gives the last of it. */
-  end(): Uint8Array[] {
-    const last = this.#next(this.#held.subarray(0, this.#heldBytes), true);
+  /** Ends the stream; gives the last of it, which may be nothing. */
+  end(): Uint8Array<ArrayBuffer> {
+    const out = Buffer.allocUnsafeSlow(Math.max(0, this.#heldBytes + this.#growth));
+    this.#next(this.#held.subarray(0, this.#heldBytes), true, out, 0);
     this.wipe();
-    return [...last];
+    return out;
   }
 
   /** Forgets the key and what is held. */
@@ -69,41 +74,48 @@ abstract class ChunkCipher {
     this.#held.fill(0);
   }
 
-  protected get isFirst(): boolean {
-    return this.#chunks === 1;
+  /** Whether the chunk under work is the only one. */
+  protected isOnly(nonce: Buffer): boolean {
+    return this.#chunks === 1 && nonce[NONCE_BYTES - 1] === LAST;
   }
 
-  #next(chunk: Uint8Array, isLast: boolean): readonly Uint8Array[] {
+  #hold(bytes: Uint8Array): number {
+    this.#held.set(bytes, this.#heldBytes);
+    this.#heldBytes += bytes.length;
+    return bytes.length;
+  }
+
+  #next(chunk: Uint8Array, isLast: boolean, out: Buffer, at: number): void {
     if (this.#chunks === CHUNKS_MAX) throw new RangeError("A stream has at most 256 TiB");
-    this.#nonce.writeUIntBE(this.#chunks, COUNTER_AT, 6);
+    this.#nonce.writeUIntBE(this.#chunks, COUNTER_AT, COUNTER_BYTES);
     this.#nonce[NONCE_BYTES - 1] = isLast ? LAST : 0;
     this.#chunks++;
-    return this.work(chunk, this.#nonce, isLast);
+    this.work(chunk, this.#nonce, out, at);
   }
 }
 
 export class ChunkSealer extends ChunkCipher {
   constructor(key: Uint8Array) {
-    super(key, CHUNK_BYTES);
+    super(key, CHUNK_BYTES, TAG_BYTES);
   }
 
-  protected work(chunk: Uint8Array, nonce: Buffer): readonly Uint8Array[] {
+  protected work(chunk: Uint8Array, nonce: Buffer, out: Buffer, at: number): void {
     const cipher = createCipheriv(ALGORITHM, this.key, nonce, options);
-    const sealed = cipher.update(chunk);
+    out.set(cipher.update(chunk), at);
     cipher.final();
-    return sealed.length === 0 ? [cipher.getAuthTag()] : [sealed, cipher.getAuthTag()];
+    out.set(cipher.getAuthTag(), at + chunk.length);
   }
 }
 
 export class ChunkOpener extends ChunkCipher {
   constructor(key: Uint8Array) {
-    super(key, CHUNK_BYTES + TAG_BYTES);
+    super(key, CHUNK_BYTES + TAG_BYTES, -TAG_BYTES);
   }
 
-  protected work(chunk: Uint8Array, nonce: Buffer, isLast: boolean): readonly Uint8Array[] {
+  protected work(chunk: Uint8Array, nonce: Buffer, out: Buffer, at: number): void {
     const sealedBytes = chunk.length - TAG_BYTES;
     // Only an empty stream ends with an empty chunk: otherwise one plaintext would have two forms.
-    if (sealedBytes < 0 || (isLast && sealedBytes === 0 && !this.isFirst)) throw this.#failed();
+    if (sealedBytes < 0 || (sealedBytes === 0 && !this.isOnly(nonce))) throw this.#failed();
     const decipher = createDecipheriv(ALGORITHM, this.key, nonce, options);
     decipher.setAuthTag(chunk.subarray(sealedBytes));
     const opened = decipher.update(chunk.subarray(0, sealedBytes));
@@ -113,7 +125,7 @@ export class ChunkOpener extends ChunkCipher {
       opened.fill(0);
       throw this.#failed();
     }
-    return opened.length === 0 ? [] : [opened];
+    out.set(opened, at);
   }
 
   #failed(): KeysteadDecryptionError {

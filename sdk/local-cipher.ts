@@ -196,10 +196,10 @@ export class LocalCipher {
         controller.enqueue(await abortable(starting, signal));
       },
       transform: (bytes, controller) => {
-        for (const ready of sealer?.push(bytes) ?? []) controller.enqueue(ready as Uint8Array<ArrayBuffer>);
+        pass(sealer?.push(bytes), controller);
       },
       flush: (controller) => {
-        for (const ready of sealer?.end() ?? []) controller.enqueue(ready as Uint8Array<ArrayBuffer>);
+        pass(sealer?.end(), controller);
       },
     });
   }
@@ -211,12 +211,6 @@ export class LocalCipher {
   decryptStream(call: EnvelopeOptions = {}): TransformStream<Uint8Array, Uint8Array<ArrayBuffer>> {
     let beginning: Buffer = Buffer.alloc(0);
     let opener: ChunkOpener | undefined;
-    const pass = (
-      ready: readonly Uint8Array[],
-      controller: TransformStreamDefaultController<Uint8Array<ArrayBuffer>>,
-    ): void => {
-      for (const bytes of ready) controller.enqueue(bytes as Uint8Array<ArrayBuffer>);
-    };
     return new TransformStream({
       transform: async (bytes, controller) => {
         if (opener !== undefined) {
@@ -292,6 +286,13 @@ export class LocalCipher {
     const contextBytes = bufferOf(bytesOf(context));
     return `${this.#idPrefix}${contextBytes.length}\0${contextBytes.toString("latin1")}${wrapped.toString("latin1")}`;
   }
+}
+
+function pass(
+  ready: Uint8Array<ArrayBuffer> | undefined,
+  controller: TransformStreamDefaultController<Uint8Array<ArrayBuffer>>,
+): void {
+  if (ready !== undefined && ready.length > 0) controller.enqueue(ready);
 }
 
 function copyOf(value: string | Uint8Array): Uint8Array {

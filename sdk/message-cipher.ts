@@ -9,8 +9,8 @@ import { KeysteadDecryptionError } from "./envelope-error.ts";
 import { headerOf, KEY_BYTES, KIND_MESSAGE, messageKeys, NONCE_BYTES, TAG_BYTES } from "./envelope-format.ts";
 import { bytesOf } from "./wire-bytes.ts";
 
-/** What is encrypted in one go: a long plaintext in pieces that stay in the processor's cache until they are copied. */
-const PIECE_BYTES = 65_536;
+/** What is encrypted in one go, so that a long plaintext does not take twice its length. */
+const PIECE_BYTES = 2 ** 20;
 const ALGORITHM = "aes-256-gcm";
 const options = { authTagLength: TAG_BYTES };
 
