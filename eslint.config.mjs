@@ -2,7 +2,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["node_modules/", "test/vectors/*.gz"] },
+  { ignores: ["node_modules/", "**/dist/", "test/vectors/*.gz"] },
   ...tseslint.configs.strictTypeChecked.map((entry) => ({ ...entry, files: ["**/*.ts"] })),
   {
     files: ["**/*.ts"],

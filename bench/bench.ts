@@ -1,15 +1,16 @@
 /**
  * `npm run bench`: what the service costs, as ratios against a reference on the same machine in the same run.
- * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa` for some cases.
+ * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa,local` for some cases.
  */
 import { parseArgs } from "node:util";
 import { batchCase } from "./batch-case.ts";
 import { encryptCase } from "./encrypt-case.ts";
+import { localCase } from "./local-case.ts";
 import { requireWrk } from "./measure.ts";
 import { rsaCase } from "./rsa-case.ts";
 import { signCase } from "./sign-case.ts";
 
-const cases = { encrypt: encryptCase, batch: batchCase, sign: signCase, rsa: rsaCase };
+const cases = { encrypt: encryptCase, batch: batchCase, sign: signCase, rsa: rsaCase, local: localCase };
 
 const { values } = parseArgs({
   options: {
@@ -18,8 +19,9 @@ const { values } = parseArgs({
     only: { type: "string", default: Object.keys(cases).join(",") },
   },
 });
-requireWrk();
+const only = values.only.split(",");
+if (only.some((name) => name !== "local")) requireWrk();
 for (const [name, run] of Object.entries(cases)) {
-  if (values.only.split(",").includes(name)) await run(Number(values.rounds), Number(values.seconds));
+  if (only.includes(name)) await run(Number(values.rounds), Number(values.seconds));
 }
 process.exit(0);

@@ -288,7 +288,7 @@ function readsEnvironment(path: string): boolean {
 function filesUnder(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
-    if (entry.isDirectory()) return entry.name === "node_modules" ? [] : filesUnder(path);
+    if (entry.isDirectory()) return ["node_modules", "dist"].includes(entry.name) ? [] : filesUnder(path);
     return /\.(ts|tsx|mts)$/.test(entry.name) ? [path] : [];
   });
 }

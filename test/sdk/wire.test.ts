@@ -17,6 +17,14 @@ const sameTypes: [
   Same<wire.KeyVersion["state"], Shown["versions"][number]["state"]>,
 ] = [true, true, true, true];
 
+/** The names of all members of a type: fails to compile where one is missing or too many. */
+const members =
+  <T>() =>
+  <K extends readonly (keyof T & string)[]>(
+    names: K & ([keyof T] extends [K[number]] ? unknown : never),
+  ): readonly string[] =>
+    names;
+
 interface Schema {
   readonly enum?: readonly string[];
   readonly const?: unknown;
@@ -94,5 +102,74 @@ describe("the client's lists of names", () => {
   test("and a key has the members that the service shows, of the same types", () => {
     assert.equal(sameMembers, true);
     assert.ok(sameTypes.every(Boolean));
+  });
+
+  test("and what else the service answers with has the members that the client says", () => {
+    const at = (method: string, path: string, status: string): Schema | undefined =>
+      operation(method, path).responses[status]?.content?.["application/json"]?.schema;
+    const listed = (path: string, name: string): Schema | undefined =>
+      answer(path)?.properties?.[name]?.items;
+    const version = ["ciphertext", "version"] as const;
+    const token = ["id", "label", "created_at", "expires_at"] as const;
+    const account = ["id", "name", "kind", "created_at"] as const;
+    const answers: [string, readonly string[], Schema | undefined][] = [
+      [
+        "a key's version",
+        members<wire.KeyVersion>()(["version", "created_at", "state"]),
+        answer("/v1/keys/{name}")?.properties?.["versions"]?.items,
+      ],
+      [
+        "a revoked key",
+        members<wire.KeyRevoked>()(["status", "name", "revoked_at"]),
+        at("post", "/v1/keys/{name}/revoke", "200"),
+      ],
+      [
+        "a public key",
+        members<wire.PublicKey>()(["version", "public_key_pem", "jwk"]),
+        answer("/v1/keys/{name}/public-key"),
+      ],
+      [
+        "what was encrypted",
+        members<wire.Encrypted>()(["ciphertext", "version", "nonce_b64", "data_b64"]),
+        at("post", "/v1/encrypt/{name}", "200"),
+      ],
+      [
+        "what was re-encrypted",
+        members<wire.Ciphered>()(version),
+        at("post", "/v1/keys/{name}/reencrypt", "200"),
+      ],
+      [
+        "a verification",
+        members<wire.Verified>()(["valid", "version"]),
+        at("post", "/v1/keys/{name}/verify", "200"),
+      ],
+      [
+        "a listed secret",
+        members<wire.SecretListed>()(["name", "created_at", "updated_at", "latest_version"]),
+        listed("/v1/secrets", "secrets"),
+      ],
+      [
+        "a project",
+        members<wire.Project>()(["id", "name", "state", "created_at", "deletion_at"]),
+        listed("/v1/projects", "projects"),
+      ],
+      ["a listed account", members<wire.AccountListed>()(account), listed("/v1/accounts", "accounts")],
+      ["an account", members<wire.Account>()([...account, "bindings"]), answer("/v1/accounts/{name}")],
+      [
+        "a binding",
+        members<wire.RoleBinding>()(["id", "role", "project", "pattern"]),
+        answer("/v1/accounts/{name}")?.properties?.["bindings"]?.items,
+      ],
+      ["a listed token", members<wire.TokenListed>()(token), listed("/v1/accounts/{name}/tokens", "tokens")],
+      [
+        "a token",
+        members<wire.TokenCreated>()([...token, "token"]),
+        at("post", "/v1/accounts/{name}/tokens", "201"),
+      ],
+      ["the caller", members<wire.Caller>()(["kind", "caller", "bindings"]), answer("/v1/whoami")],
+    ];
+    for (const [what, ours, theirs] of answers) {
+      assert.deepEqual(Object.keys(theirs?.properties ?? {}).sort(), [...ours].sort(), what);
+    }
   });
 });
