@@ -10,6 +10,7 @@ import { addInitCommand } from "./host/init.ts";
 import { addServerCommand } from "./host/server.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLoadtestCommand } from "./loadtest.ts";
+import { addLoginCommands, addSignupCommands } from "./login-commands.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addRandomCommand } from "./random-command.ts";
 import { addSecretCommands } from "./secret-commands.ts";
@@ -39,6 +40,7 @@ Environment:
   KEYSTEAD_URL           the server (http://localhost:8080 unless set)
   KEYSTEAD_TOKEN         the token (BUNKMS_TOKEN is understood as well)
   KEYSTEAD_TOKEN_FILE    a file that holds the token
+                         without any, the session of keystead login is used
   KEYSTEAD_PROJECT       the project (default unless set)
   NO_COLOR               no colour on a terminal
 
@@ -82,6 +84,10 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
     .exitOverride()
     .addHelpText("after", help);
 
+  const withoutSession = new Set(["login", "logout", "redeem", "server", "init", "version", "completion"]);
+  program.hook("preAction", async (_program, command) => {
+    if (!withoutSession.has(command.name())) await context.refreshSession();
+  });
   program.commandsGroup("Keys and secrets:");
   addKeyCommands(program, context);
   addCryptoCommands(program, context);
@@ -91,6 +97,8 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   addProjectCommands(program, context);
   addAccountCommands(program, context);
   addTokenCommands(program, context);
+  addLoginCommands(program, context);
+  addSignupCommands(program, context);
   addWhoamiCommand(program, context);
   program.commandsGroup("The service and this program:");
   addServerCommand(program);

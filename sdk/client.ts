@@ -11,6 +11,7 @@
  */
 import { AccountApi, JwtApi, ProjectApi, TokenApi } from "./identity-api.ts";
 import { KeyApi } from "./key-api.ts";
+import { LoginApi, LoginKeyApi, PasswordApi, SessionApi, SignupApi } from "./login-api.ts";
 import { RandomApi } from "./random-api.ts";
 import { SecretApi } from "./secret-api.ts";
 import { Transport, type CallOptions, type ClientOptions } from "./transport.ts";
@@ -23,6 +24,11 @@ export class KeysteadClient {
   readonly account: AccountApi;
   readonly token: TokenApi;
   readonly jwt: JwtApi;
+  readonly login: LoginApi;
+  readonly session: SessionApi;
+  readonly signup: SignupApi;
+  readonly password: PasswordApi;
+  readonly loginKey: LoginKeyApi;
   readonly random: RandomApi;
   readonly #transport: Transport;
 
@@ -35,6 +41,11 @@ export class KeysteadClient {
     this.account = new AccountApi(transport);
     this.token = new TokenApi(transport);
     this.jwt = new JwtApi(transport);
+    this.login = new LoginApi(transport);
+    this.session = new SessionApi(transport);
+    this.signup = new SignupApi(transport);
+    this.password = new PasswordApi(transport);
+    this.loginKey = new LoginKeyApi(transport);
     this.random = new RandomApi(transport);
     this.#transport = transport;
   }

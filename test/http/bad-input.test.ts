@@ -177,6 +177,37 @@ const samples: Record<string, Sample> = {
     required: ["sub", "issued_before"],
   },
   "caller.whoami": { path: "/v1/whoami" },
+  "account.disable": { path: "/v1/accounts/absent/disable", body: {}, notFound: "account_not_found" },
+  "account.enable": { path: "/v1/accounts/absent/enable", body: {}, notFound: "account_not_found" },
+  "account.delete": { path: "/v1/accounts/absent", notFound: "account_not_found" },
+  "password.set": {
+    path: "/v1/accounts/absent/password",
+    body: { password: "correct horse battery", current_password: "x" },
+    required: ["password"],
+    notFound: "account_not_found",
+  },
+  "session.list": { path: "/v1/accounts/absent/sessions", notFound: "account_not_found" },
+  "session.revoke": { path: `/v1/accounts/absent/sessions/${UUID}`, notFound: "account_not_found" },
+  "login.create": {
+    path: "/v1/login",
+    body: { account: "nobody", password: "correct horse battery" },
+    required: ["account", "password"],
+  },
+  "login.refresh": { path: "/v1/login/refresh", body: { refresh_token: "x" }, required: ["refresh_token"] },
+  "login.revoke": { path: "/v1/logout", body: {} },
+  "signup.create": {
+    path: "/v1/signups",
+    body: { name: "fresh", kind: "service", ttl_seconds: 60 },
+    required: ["name", "kind"],
+  },
+  "signup.list": { path: "/v1/signups" },
+  "signup.revoke": { path: `/v1/signups/${UUID}`, notFound: "signup_not_found" },
+  "signup.redeem": {
+    path: "/v1/signup",
+    body: { token: "x", password: "correct horse battery" },
+    required: ["token", "password"],
+  },
+  "login_key.rotate": { path: "/v1/login-keys/rotate", body: { immediately: false } },
 };
 
 /** The sample of a route: by its operation, and by its method where the operation has two. */
