@@ -207,7 +207,7 @@ const samples: Record<string, Sample> = {
     body: { token: "x", password: "correct horse battery" },
     required: ["token", "password"],
   },
-  "login_key.rotate": { path: "/v1/login-keys/rotate", body: { immediately: false } },
+  "login_key.rotate": { path: "/v1/login-keys/rotate", body: {} },
 };
 
 /** The sample of a route: by its operation, and by its method where the operation has two. */
