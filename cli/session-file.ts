@@ -27,12 +27,15 @@ export class SessionFile {
 
   /** Keeps a session, or forgets the one that is there. */
   set(url: string, login: Login | undefined): void {
-    const { [serverOf(url)]: _, ...others } = this.#read();
-    const sessions = login === undefined ? others : { ...others, [serverOf(url)]: login };
+    const sessions = new Map(Object.entries(this.#read()));
+    if (login === undefined) sessions.delete(serverOf(url));
+    else sessions.set(serverOf(url), login);
     const temporary = `${this.path}.${process.pid}`;
     try {
       mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-      writeFileSync(temporary, `${JSON.stringify(sessions, undefined, 2)}\n`, { mode: 0o600 });
+      writeFileSync(temporary, `${JSON.stringify(Object.fromEntries(sessions), undefined, 2)}\n`, {
+        mode: 0o600,
+      });
       // One that was left behind by a killed command keeps the mode that it had.
       chmodSync(temporary, 0o600);
       renameSync(temporary, this.path);

@@ -95,10 +95,11 @@ function describe(route: AnyNativeRoute, alias: number): Json {
   };
 }
 
-function asked({ scope, anonymous, ownAccount }: AnyNativeRoute["operation"]): string {
+function asked(operation: AnyNativeRoute["operation"]): string {
+  const { scope, anonymous } = operation;
   if (anonymous === true) return "Needs no credentials but those in its body.";
   if (scope === undefined) return "Any caller.";
-  return `Needs the scope \`${scope}\`${ownAccount === undefined ? "" : ", but for the caller's own account"}.`;
+  return `Needs the scope \`${scope}\`${operation.ownAccount === undefined ? "" : ", but for the caller's own account"}.`;
 }
 
 function binaryContent(description: string | undefined): Json {
