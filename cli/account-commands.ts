@@ -35,7 +35,7 @@ export function addAccountCommands(program: Command, context: CommandContext): v
       const { accounts, next_cursor: nextCursor } = await context.client().account.list(range);
       return { items: accounts, nextCursor };
     },
-    fields: ({ name, kind, id, created_at }) => ({ name, kind, id, created_at }),
+    fields: ({ name, kind, state, id, created_at }) => ({ name, kind, state, id, created_at }),
   });
 
   group
@@ -77,6 +77,29 @@ Examples:
       await context.output().record(accountFields(account), account);
     });
 
+  for (const [verb, description] of [
+    ["disable", "refuse whatever an account comes with, at once, and end its sessions"],
+    ["enable", "let an account in again"],
+  ] as const) {
+    group
+      .command(verb)
+      .description(description)
+      .argument("<name>")
+      .action(async (name: string) => {
+        const account = await context.client().account[verb](name);
+        await context.output().record(accountFields(account), account);
+      });
+  }
+
+  group
+    .command("delete")
+    .description("delete an account with its tokens, password, sessions and roles")
+    .argument("<name>")
+    .action(async (name: string) => {
+      await context.client().account.delete(name);
+      await context.output().done(`deleted ${name}`, { status: "deleted", name });
+    });
+
   group
     .command("unbind")
     .description("take a role from an account")
@@ -88,8 +111,8 @@ Examples:
     });
 }
 
-function accountFields({ name, id, kind, created_at, bindings }: Account): Fields {
-  return { name, id, kind, created_at, ...bindingFields(bindings) };
+function accountFields({ name, id, kind, state, created_at, bindings }: Account): Fields {
+  return { name, id, kind, state, created_at, ...bindingFields(bindings) };
 }
 
 /** One field a binding, under its id, which unbind takes. */

@@ -5,8 +5,11 @@
 import type { Command } from "commander";
 import { KeysteadClient } from "../sdk/client.ts";
 import { parseDurationMs } from "./duration.ts";
+import { KeysteadApiError } from "../sdk/api-error.ts";
+import { isEnding } from "../sdk/login-api.ts";
 import { readInputFile } from "./input.ts";
 import { Output, outputOptions } from "./output.ts";
+import { SessionFile } from "./session-file.ts";
 import { UsageError } from "./usage-error.ts";
 
 interface GlobalFlags {
@@ -29,10 +32,27 @@ export interface Connection {
 export class CommandContext {
   readonly #program: Command;
   readonly #env: NodeJS.ProcessEnv;
+  /** What `keystead login` left, for where no token is given. */
+  readonly sessions: SessionFile;
 
   constructor(program: Command, env: NodeJS.ProcessEnv) {
     this.#program = program;
     this.#env = env;
+    this.sessions = new SessionFile(env);
+  }
+
+  /** Refreshes the session that this command will go on with, where its token ends soon. */
+  async refreshSession(): Promise<void> {
+    const { url, timeoutMs, token } = this.connection();
+    const session = this.sessions.get(url);
+    if (session === undefined || token !== session.token || !isEnding(session)) return;
+    try {
+      const { login } = new KeysteadClient({ url, timeoutMs });
+      this.sessions.set(url, await login.refresh(session.refresh_token));
+    } catch (error) {
+      // The session has ended: forgotten, so that what follows says that credentials are needed.
+      if (error instanceof KeysteadApiError && error.status === 401) this.sessions.set(url, undefined);
+    }
   }
 
   client(): KeysteadClient {
@@ -45,10 +65,11 @@ export class CommandContext {
 
   /** @throws UsageError where the flags or the environment say two things at once */
   connection(): Connection {
-    const { url, timeout } = this.#flags();
+    const { url: flag, timeout } = this.#flags();
+    const url = flag ?? this.#variable("KEYSTEAD_URL") ?? "http://localhost:8080";
     return {
-      url: url ?? this.#variable("KEYSTEAD_URL") ?? "http://localhost:8080",
-      token: this.#token(),
+      url,
+      token: this.#token() ?? this.sessions.get(url)?.token,
       project: this.project(),
       timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
     };

@@ -11,6 +11,7 @@ import { addServerCommand } from "./host/server.ts";
 import { addIssuerCommands } from "./issuer-commands.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLoadtestCommand } from "./loadtest.ts";
+import { addLoginCommands, addSignupCommands } from "./login-commands.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addRandomCommand } from "./random-command.ts";
 import { addRoleCommands } from "./role-commands.ts";
@@ -42,6 +43,7 @@ Environment:
   KEYSTEAD_URL           the server (http://localhost:8080 unless set)
   KEYSTEAD_TOKEN         the token (BUNKMS_TOKEN is understood as well)
   KEYSTEAD_TOKEN_FILE    a file that holds the token
+                         without any, the session of keystead login is used
   KEYSTEAD_PROJECT       the project (default unless set)
   NO_COLOR               no colour on a terminal
 
@@ -85,6 +87,10 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
     .exitOverride()
     .addHelpText("after", help);
 
+  const withoutSession = new Set(["login", "logout", "redeem", "server", "init", "version", "completion"]);
+  program.hook("preAction", async (_program, command) => {
+    if (!withoutSession.has(command.name())) await context.refreshSession();
+  });
   program.commandsGroup("Keys and secrets:");
   addKeyCommands(program, context);
   addCryptoCommands(program, context);
@@ -94,6 +100,8 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   addProjectCommands(program, context);
   addAccountCommands(program, context);
   addTokenCommands(program, context);
+  addLoginCommands(program, context);
+  addSignupCommands(program, context);
   addRoleCommands(program, context);
   addIssuerCommands(program, context);
   addWhoamiCommands(program, context);

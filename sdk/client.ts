@@ -16,6 +16,7 @@ import { AccountApi, JwtApi, ProjectApi, TokenApi } from "./identity-api.ts";
 import { IssuerApi } from "./issuer-api.ts";
 import { KeyApi } from "./key-api.ts";
 import { PolicyApi } from "./policy-api.ts";
+import { LoginApi, LoginKeyApi, PasswordApi, SessionApi, SignupApi } from "./login-api.ts";
 import { RandomApi } from "./random-api.ts";
 import { RoleApi } from "./role-api.ts";
 import { SecretApi } from "./secret-api.ts";
@@ -37,6 +38,11 @@ export class KeysteadClient {
   readonly role: RoleApi;
   readonly issuer: IssuerApi;
   readonly policy: PolicyApi;
+  readonly login: LoginApi;
+  readonly session: SessionApi;
+  readonly signup: SignupApi;
+  readonly password: PasswordApi;
+  readonly loginKey: LoginKeyApi;
   readonly random: RandomApi;
   /** The data keys of local encryption that are in memory. */
   readonly dataKeys: DataKeyCaches;
@@ -54,6 +60,11 @@ export class KeysteadClient {
     this.role = new RoleApi(transport);
     this.issuer = new IssuerApi(transport);
     this.policy = new PolicyApi(transport);
+    this.login = new LoginApi(transport);
+    this.session = new SessionApi(transport);
+    this.signup = new SignupApi(transport);
+    this.password = new PasswordApi(transport);
+    this.loginKey = new LoginKeyApi(transport);
     this.random = new RandomApi(transport);
     this.dataKeys = new DataKeyCaches(options.dataKeyCache);
     this.#transport = transport;

@@ -76,6 +76,20 @@ export class AccountApi {
     return this.#transport.send({ method: "POST", path, body: { role, project, pattern } }, call);
   }
 
+  /** Refuses whatever the account comes with, at once, and ends its sessions. */
+  disable(name: string, call: CallOptions = {}): Promise<Account> {
+    return this.#transport.send({ method: "POST", path: `${accountPath(name)}/disable`, body: {} }, call);
+  }
+
+  enable(name: string, call: CallOptions = {}): Promise<Account> {
+    return this.#transport.send({ method: "POST", path: `${accountPath(name)}/enable`, body: {} }, call);
+  }
+
+  /** Deletes the account with its tokens, password, sessions and bindings. */
+  delete(name: string, call: CallOptions = {}): Promise<void> {
+    return this.#transport.send({ method: "DELETE", path: accountPath(name) }, call);
+  }
+
   unbind(name: string, bindingId: string, call: CallOptions = {}): Promise<void> {
     const path = `${accountPath(name)}/bindings/${pathSegment(bindingId)}`;
     return this.#transport.send({ method: "DELETE", path }, call);

@@ -66,6 +66,8 @@ export const roleNames = [
 export type RoleName = (typeof roleNames)[number];
 
 export const accountKinds = ["person", "service"] as const;
+export const accountStates = ["enabled", "disabled"] as const;
+export type AccountState = (typeof accountStates)[number];
 export type AccountKind = (typeof accountKinds)[number];
 
 /** A key's metadata; never its material. Times are ISO 8601 in UTC, here and everywhere. */
@@ -225,6 +227,7 @@ export interface AccountListed {
   readonly id: string;
   readonly name: string;
   readonly kind: AccountKind;
+  readonly state: AccountState;
   readonly created_at: string;
 }
 
@@ -243,6 +246,54 @@ export interface TokenListed {
 export interface TokenCreated extends TokenListed {
   /** The token itself: this answer is the only place that ever shows it. */
   readonly token: string;
+}
+
+/** A login: a token for the next minutes, and one to get the next one with. */
+export interface Login {
+  readonly token: string;
+  readonly token_type: "Bearer";
+  readonly expires_at: string;
+  /** Used once: each refresh answers with the next one. */
+  readonly refresh_token: string;
+  /** The end of the session, whatever is refreshed. */
+  readonly refresh_expires_at: string;
+  /** The session's id. */
+  readonly session: string;
+  readonly account: string;
+  readonly kind: AccountKind;
+}
+
+/** A session without what could be used as one. */
+export interface SessionListed {
+  readonly id: string;
+  readonly created_at: string;
+  readonly refreshed_at: string;
+  readonly expires_at: string;
+  /** Where it was opened from. */
+  readonly address: string;
+}
+
+/** A signup without its token. */
+export interface SignupListed {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: AccountKind;
+  readonly created_at: string;
+  readonly expires_at: string;
+  readonly bindings: readonly RoleBinding[];
+}
+
+export interface SignupCreated extends SignupListed {
+  /** The token itself: this answer is the only place that ever shows it. */
+  readonly token: string;
+}
+
+/** A key that logins are signed with. */
+export interface LoginKey {
+  readonly kid: string;
+  readonly created_at: string;
+  /** It is shown before it signs. */
+  readonly used_from: string;
 }
 
 export interface Caller {

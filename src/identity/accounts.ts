@@ -186,9 +186,10 @@ export class Accounts {
     try {
       await commit(
         [
-          { delete: "accounts", where: { id, revision }, expect: "one" },
+          // Before the account, which they refer to.
           { delete: "tokens", where: { account_id: id }, expect: "any" },
           ...ending,
+          { delete: "accounts", where: { id, revision }, expect: "one" },
         ],
         { resource: `account:${name}`, details: { account: id, tokens: tokens.length } },
       );

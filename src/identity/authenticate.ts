@@ -83,7 +83,8 @@ export class Authenticator {
   #byStatement(token: string, hash: string): Caller | Promise<Caller> {
     const known = this.#stated.peek(hash);
     if (known !== undefined) return this.#judge(known, 0);
-    const stated = readStatement(token);
+    // Of one that is known it was asked before.
+    const stated = tokenCharacters.test(token) ? readStatement(token) : undefined;
     if (stated === undefined) refuse();
     return this.#judgeFirst(stated, hash);
   }
@@ -158,8 +159,7 @@ function bearerToken(authorization: string): string {
   const scheme = authorization.slice(0, SCHEME.length);
   const token = authorization.slice(SCHEME.length);
   const isBearer = scheme === SCHEME || scheme.toLowerCase() === SCHEME.toLowerCase();
-  if (!isBearer || authorization.length > TOKEN_CHARACTERS_MAX || !tokenCharacters.test(token)) {
-    refuse();
-  }
+  // What an API token may consist of, its own form says; a JWT's characters are looked at where it is read.
+  if (!isBearer || authorization.length > TOKEN_CHARACTERS_MAX) refuse();
   return token;
 }

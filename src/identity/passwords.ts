@@ -163,7 +163,7 @@ export class Passwords {
 /** Throws `invalid_body` for what is no password. */
 export function assertPassword(password: string): void {
   // A lone surrogate has no UTF-8: another character would silently stand in its place.
-  const characters = password.isWellFormed() ? [...normal(password)].length : 0;
+  const characters = password.isWellFormed() ? Array.from(normal(password)).length : 0;
   if (characters < CHARACTERS_MIN || characters > CHARACTERS_MAX) {
     throw new KeysteadError("invalid_body", {
       field: "password",

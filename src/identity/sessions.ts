@@ -51,7 +51,7 @@ export interface IssuedSession {
   readonly refreshToken: string;
   readonly writes: readonly Write[];
   /** To be called when the writes were committed, or may have been. */
-  done(): void;
+  readonly done: () => void;
 }
 
 export class Sessions {
@@ -213,7 +213,19 @@ export class Sessions {
     return found.filter((row) => row.expires_at <= now).map(removal);
   }
 
-  #row({ id, revision, expiresAtMs: _, ...record }: Session): Schema["sessions"] {
+  #row(session: Session): Schema["sessions"] {
+    const { id, revision } = session;
+    const { accountId, createdAt, expiresAt, refreshedAt, address, family, current, previous } = session;
+    const record: SessionRecord = {
+      accountId,
+      createdAt,
+      expiresAt,
+      refreshedAt,
+      address,
+      family,
+      current,
+      ...(previous === undefined ? {} : { previous }),
+    };
     return {
       id,
       account_id: record.accountId,
@@ -221,7 +233,7 @@ export class Sessions {
       revision,
       created_at: record.createdAt,
       expires_at: record.expiresAt,
-      sealed: this.#barrier.sealJson(place(id, revision), record satisfies SessionRecord),
+      sealed: this.#barrier.sealJson(place(id, revision), record),
     };
   }
 

@@ -45,7 +45,14 @@ describe("the OpenAPI document", () => {
     const served = nativeRoutes.flatMap((route) =>
       [route.path, ...(route.alsoAt ?? [])].map((path) => `${route.method} ${path}`),
     );
-    const operator = ["/health", "/ready", "/metrics", "/openapi.json", "/docs"].map((path) => `GET ${path}`);
+    const operator = [
+      "/health",
+      "/ready",
+      "/metrics",
+      "/.well-known/jwks.json",
+      "/openapi.json",
+      "/docs",
+    ].map((path) => `GET ${path}`);
     assert.deepEqual(described.sort(), [...served, ...operator].sort());
   });
 

@@ -82,6 +82,7 @@ describe("the client's lists of names", () => {
       ["encodings", wire.signatureEncodings, field("post", "/v1/keys/{name}/sign", "encoding")],
       ["algorithms", wire.issuerAlgorithms, field("post", "/v1/issuers", "algorithms")?.items],
       ["verdicts", wire.policyVerdicts, explanation?.properties?.["verdict"]],
+      ["account states", wire.accountStates, answer("/v1/accounts/{name}")?.properties?.["state"]],
       ["account kinds", wire.accountKinds, field("post", "/v1/accounts", "kind")],
     ];
     for (const [what, ours, theirs] of lists) assert.deepEqual(theirs?.enum, [...ours], what);

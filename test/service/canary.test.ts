@@ -8,6 +8,8 @@ import { ROOT_KEY, startServer, temporaryFolder, type TestService } from "../har
 const PLAINTEXT = "canary-plaintext-7d2f41";
 const SECRET = "canary-secret-c09b5e";
 const KEY = Buffer.from("canary-key-material-0123456789ab");
+const PASSWORD = "canary-password-5e0d77";
+const MISTYPED = "canary-mistyped-9b31f0";
 const JWT_SECRET = "canary-jwt-secret-0123456789abcdef";
 
 test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric or audit entry", async () => {
@@ -39,23 +41,33 @@ test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric
   await service.request("GET", "/v1/keys", undefined, { token: `${String(made)}x` });
   texts.push((await service.request("GET", "/v1/accounts/svc/tokens", undefined, { token })).text);
   const secrets = await useEverything(service, token, texts);
+  secrets.push(...(await useLogins(service, token, texts)));
   texts.push((await service.request("GET", "/metrics")).text, (await service.request("GET", "/health")).text);
   const opened = await service.request("GET", "/v1/secrets/s", undefined, { token });
   assert.equal(opened.json["value"], SECRET);
 
   const root = Buffer.from(ROOT_KEY.slice("base64:".length), "base64");
-  const canaries = [PLAINTEXT, SECRET, KEY, JWT_SECRET, token, String(made), root, ...secrets].flatMap(
-    (canary) => {
-      const bytes = Buffer.from(canary);
-      // In the forms in which careless code would write them; the base64 forms at each of the three offsets.
-      const base64 = [0, 1, 2].map((offset) =>
-        Buffer.concat([Buffer.alloc(offset), bytes])
-          .toString("base64")
-          .slice(4, -4),
-      );
-      return [bytes, ...base64.map((text) => Buffer.from(text)), Buffer.from(bytes.toString("hex"))];
-    },
-  );
+  const canaries = [
+    PLAINTEXT,
+    SECRET,
+    KEY,
+    PASSWORD,
+    MISTYPED,
+    JWT_SECRET,
+    token,
+    String(made),
+    root,
+    ...secrets,
+  ].flatMap((canary) => {
+    const bytes = Buffer.from(canary);
+    // In the forms in which careless code would write them; the base64 forms at each of the three offsets.
+    const base64 = [0, 1, 2].map((offset) =>
+      Buffer.concat([Buffer.alloc(offset), bytes])
+        .toString("base64")
+        .slice(4, -4),
+    );
+    return [bytes, ...base64.map((text) => Buffer.from(text)), Buffer.from(bytes.toString("hex"))];
+  });
   const places: [string, Buffer][] = [
     ["an answer", Buffer.from(texts.join("\n"))],
     ["the service's log", Buffer.from(service.logLines.join("\n"))],
@@ -72,6 +84,38 @@ test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric
       assert.ok(!bytes.includes(canary), `${place} holds ${canary.toString("latin1")}`);
   }
 });
+
+/** Logs in, right and wrong; gives the tokens that were in answers. */
+async function useLogins(service: TestService, token: string, texts: string[]): Promise<Buffer[]> {
+  const post = (path: string, body: unknown, asked?: string): ReturnType<TestService["request"]> =>
+    service.request("POST", path, body, asked === undefined ? {} : { token: asked });
+  const signup = (await post("/v1/signups", { name: "ann", kind: "person" }, token)).json;
+  const made = (await post("/v1/signup", { token: signup["token"], password: PASSWORD })).json;
+  const login = (await post("/v1/login", { account: "ann", password: PASSWORD })).json;
+  const refreshed = (await post("/v1/login/refresh", { refresh_token: login["refresh_token"] })).json;
+  const tokens = [
+    signup["token"],
+    ...[made, login, refreshed].flatMap((one) => [one["token"], one["refresh_token"]]),
+  ];
+  const own = String(refreshed["token"]);
+  for (const [path, body, asked] of [
+    ["/v1/login", { account: MISTYPED, password: "x" }, undefined],
+    ["/v1/login", { account: "ann", password: MISTYPED }, undefined],
+    ["/v1/login", { account: "ann", password: [PASSWORD] }, undefined],
+    ["/v1/signup", { token: signup["token"], password: PASSWORD }, undefined],
+    ["/v1/accounts/ann/password", { password: PASSWORD, current_password: MISTYPED }, own],
+    ["/v1/accounts/ann/password", { password: `short`, current_password: PASSWORD }, own],
+    ["/v1/accounts/ann/password", { password: PASSWORD }, token],
+  ] as const) {
+    texts.push((await post(path, body, asked)).text);
+  }
+  texts.push((await service.request("GET", "/v1/accounts/ann/sessions", undefined, { token })).text);
+  texts.push((await service.request("GET", "/v1/signups", undefined, { token })).text);
+  texts.push((await service.request("GET", "/.well-known/jwks.json")).text);
+  for (const one of tokens) assert.ok(String(one).length > 60);
+  // A JWT's header is no secret: what signs it is.
+  return tokens.map((one) => Buffer.from(String(one).split(".").at(-1) ?? ""));
+}
 
 /**
  * Uses what handles secrets beside the simple ones; gives the secrets that were in answers, whose texts are kept apart.

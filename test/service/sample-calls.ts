@@ -85,6 +85,17 @@ async function someCiphertext(run: SampleRun, name: string): Promise<unknown> {
   return (await run.make("POST", `/v1/encrypt/${name}`, { plaintext: "x" }))["ciphertext"];
 }
 
+const PASSWORD = "correct horse battery";
+
+function someSignup(run: SampleRun): Promise<Answer["json"]> {
+  return run.make("POST", "/v1/signups", { name: run.fresh(), kind: "service" });
+}
+
+async function someLogin(run: SampleRun): Promise<Answer["json"]> {
+  const { token } = await someSignup(run);
+  return run.make("POST", "/v1/signup", { token, password: PASSWORD });
+}
+
 const reader = { role: "reader", project: "default" };
 
 /** By the operation's id. */
@@ -203,6 +214,28 @@ export const sampleCalls: Readonly<Record<string, (run: SampleRun) => SampleCall
   },
   "jwt.revoke": (run) => ({ body: { sub: run.fresh(), issued_before: 1 } }),
   "caller.whoami": () => ({}),
+  "account.disable": async (run) => ({ params: await someAccount(run), body: {} }),
+  "account.enable": async (run) => ({ params: await someAccount(run), body: {} }),
+  "account.delete": async (run) => ({ params: await someAccount(run) }),
+  "password.set": async (run) => ({ params: await someAccount(run), body: { password: PASSWORD } }),
+  "session.list": async (run) => ({ params: await someAccount(run) }),
+  async "session.revoke"(run) {
+    const { account, session } = await someLogin(run);
+    return { params: { name: String(account), session: String(session) } };
+  },
+  async "login.create"(run) {
+    const { account } = await someLogin(run);
+    return { body: { account, password: PASSWORD } };
+  },
+  "login.refresh": async (run) => ({ body: { refresh_token: (await someLogin(run))["refresh_token"] } }),
+  "login.revoke": async (run) => ({ body: {}, token: String((await someLogin(run))["token"]) }),
+  "signup.create": (run) => ({ body: { name: run.fresh(), kind: "service" } }),
+  "signup.list": () => ({}),
+  "signup.revoke": async (run) => ({ params: { signup: String((await someSignup(run))["id"]) } }),
+  "signup.redeem": async (run) => ({
+    body: { token: (await someSignup(run))["token"], password: PASSWORD },
+  }),
+  "login_key.rotate": () => ({ body: {} }),
   "role.create": (run) => ({ body: { name: run.fresh(), statements: allowEncrypt } }),
   "role.list": () => ({}),
   "role.get": async (run) => ({ params: await someRole(run) }),
