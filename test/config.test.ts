@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { HelpAsked, readConfig, type Config } from "../src/config.ts";
 import { assertListenable } from "../src/listening.ts";
+import { facadeNames } from "../src/facades/facade-names.ts";
 import { clientSettings, serverSettings, type Setting } from "../src/settings.ts";
 import { StartRefused } from "../src/start-refused.ts";
 import { makeCertificate, tlsSettings } from "./certificates.ts";
@@ -111,6 +112,7 @@ describe("settings", () => {
         jwtProject: "default",
         ratePerSecond: 20_000,
         node: "main",
+        facades: [],
         plainLog: false,
       },
     );
@@ -125,7 +127,24 @@ describe("settings", () => {
       assert.equal(config.ratePerSecond, undefined);
       assert.equal(config.exportOnMain, true);
       assert.equal(config.plainLog, true);
+      assert.deepEqual(config.facades, facadeNames);
     }
+  });
+
+  test("name the facades that are served, in either mode", () => {
+    assert.deepEqual(read({ env: { ...server, KEYSTEAD_FACADES: "auto-kms" } }).facades, ["auto-kms"]);
+    assert.deepEqual(read({ env: { ...dev, KEYSTEAD_FACADES: "none" } }).facades, []);
+    assert.deepEqual(read({ env: dev, args: ["--facades", "auto-kms"] }).facades, ["auto-kms"]);
+  });
+
+  test("take Auto KMS's flags for the address", () => {
+    const addr = (...args: string[]): unknown => read({ env: dev, args }).addr;
+    const all = addr("--host", "127.0.0.1", "--port", "8000", "--no-reload");
+    assert.deepEqual(all, { host: "127.0.0.1", port: 8000 });
+    assert.deepEqual(addr("--port", "8000"), { host: "", port: 8000 });
+    assert.deepEqual(addr("--host", "::1"), { host: "::1", port: 8080 });
+    const twice = { env: dev, args: ["--addr", ":1", "--port", "2"] };
+    assert.match(refusal(twice), /^--addr says what --host and --port say/);
   });
 
   test("put the audit log into the data path unless it is set", () => {
@@ -280,6 +299,12 @@ describe("a wrong setting stops the start with one line that names it", () => {
       ...server,
       KEYSTEAD_NODE: value,
     })),
+    KEYSTEAD_FACADES: ["bunkms", "auto-kms,nothing", "auto-kms,auto-kms", ",", "none,auto-kms"].map(
+      (value) => ({
+        ...server,
+        KEYSTEAD_FACADES: value,
+      }),
+    ),
     KEYSTEAD_LOG_FORMAT: [{ ...server, KEYSTEAD_LOG_FORMAT: "xml" }],
     KEYSTEAD_DEV: [{ KEYSTEAD_DEV: "true" }],
     KEYSTEAD_DEV_ANY_ADDRESS: [{ ...dev, KEYSTEAD_DEV_ANY_ADDRESS: "2" }],

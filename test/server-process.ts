@@ -20,6 +20,8 @@ export interface ServerProcess {
 export interface ProcessOptions {
   readonly args?: readonly string[];
   readonly cwd?: string;
+  /** The port that the arguments name; one is found and set otherwise. */
+  readonly port?: number;
 }
 
 /** Starts the server and waits until it answers. Rejects with what it printed where it ends instead. */
@@ -27,10 +29,11 @@ export async function startProcess(
   settings: Record<string, string>,
   options: ProcessOptions = {},
 ): Promise<ServerProcess> {
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   // In server mode an address for everybody takes TLS.
   const dev = settings["KEYSTEAD_DEV"] === "1" || options.args?.includes("--dev") === true;
-  const child = spawnServer({ BUNKMS_ADDR: `${dev ? "" : "127.0.0.1"}:${port}`, ...settings }, options);
+  const addr = options.port === undefined ? { BUNKMS_ADDR: `${dev ? "" : "127.0.0.1"}:${port}` } : {};
+  const child = spawnServer({ ...addr, ...settings }, options);
   const output = collect(child);
   const exited = once(child, "exit");
   const answers = settings["KEYSTEAD_TLS_CERT"] === undefined ? answersPlain : answersTls;

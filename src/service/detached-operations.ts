@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { KeysteadError } from "../errors.ts";
 import { decryptUnversioned, encrypt, VERSION_BYTES, type Decrypted } from "../keyring/cipher-use.ts";
-import { keyAlgorithm, type Key } from "../keyring/key.ts";
+import { keyAlgorithm, latestVersion, type Key } from "../keyring/key.ts";
 import { findKey, keyResource, type Named } from "./key-resource.ts";
 import type { ProjectContext, ProjectOperation } from "./operation.ts";
 
@@ -86,8 +86,9 @@ export const keyDecryptDetached: ProjectOperation<DecryptDetachedInput, Decrypte
     if (isCipher(key)) {
       if (nonce === undefined) throw missing("nonce");
       if (tag === undefined) throw missing("tag");
-      // Where the parts are divided is the caller's word: a tag of another length would move the border.
-      if (tag.length !== TAG_BYTES) throw new KeysteadError("decryption_failed");
+      // Where the parts are divided is the caller's word: parts of other lengths would move a border.
+      if (tag.length !== TAG_BYTES || nonce.length !== (await nonceBytesOf(context, key)))
+        throw new KeysteadError("decryption_failed");
       ciphertext = Buffer.concat([nonce, data, tag]);
     } else if ((nonce ?? tag) !== undefined) {
       throw new KeysteadError("decryption_failed");
@@ -108,6 +109,11 @@ async function findKnown(context: ProjectContext, input: DetachedInput): Promise
   if (input.expectedType !== undefined && input.expectedType !== key.type)
     throw new KeysteadError("invalid_body", { field: "alg", detail: "alg is not the key's algorithm" });
   return key;
+}
+
+async function nonceBytesOf({ services }: ProjectContext, key: Key): Promise<number | undefined> {
+  const opened = await services.keyring.version(key, latestVersion(key));
+  return opened?.family === "cipher" ? opened.key.nonceBytes : undefined;
 }
 
 function isCipher(key: Key): boolean {
