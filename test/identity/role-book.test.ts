@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { serviceFor, startServer, temporaryFolder, type Answer } from "../harness.ts";
+import { twoNodes } from "../jobs/nodes.ts";
 
 const allowAll = [{ effect: "allow", scopes: ["kms:encrypt", "kms:list_keys", "kms:read_key"] }];
 
@@ -186,5 +188,49 @@ describe("a role's row in the database", () => {
       await using running = await startServer(settings);
       assert.equal(await encrypts(running), 403, edit);
     }
+  });
+});
+
+describe("two nodes on one database", () => {
+  test("know of a change of the other's roles and issuers within a second", async () => {
+    await using both = await twoNodes([Date.now, Date.now]);
+    const [first, second] = both.nodes;
+    const { roles, issuers } = second.services;
+    const knows = async (): Promise<unknown[]> => [
+      (await roles.current()).get("shared")?.[0]?.effect,
+      (await issuers.current()).get("https://i.example.com")?.enabled,
+    ];
+    assert.deepEqual(await knows(), [undefined, undefined]);
+    const turn = async (change: () => Promise<unknown>, expected: unknown[]): Promise<void> => {
+      await change();
+      const changed = performance.now();
+      let seen = await knows();
+      while (!isDeepStrictEqual(seen, expected) && performance.now() - changed < 1000) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        seen = await knows();
+      }
+      assert.deepEqual(seen, expected);
+    };
+    const own = first.services;
+    const allow = [{ effect: "allow", scopes: ["kms:encrypt"] }] as const;
+    const deny = [{ effect: "deny", scopes: ["kms:encrypt"] }] as const;
+    const settings = {
+      ...{ name: "i", issuer: "https://i.example.com", enabled: true, audiences: ["a"], rules: [] },
+      ...{ algorithms: ["ES256"] as const, keySource: { from: "discovery" } as const },
+      ...{ subjectClaim: "sub", lifetimeSecondsMax: 60 },
+    };
+    await turn(async () => {
+      await own.roles.create("shared", "", allow, first.commit);
+      await own.issuers.create(settings, [], first.commit);
+    }, ["allow", true]);
+    await turn(async () => {
+      await own.roles.update("shared", { statements: deny }, first.commit);
+      const before = await own.issuers.byName("i");
+      await own.issuers.update(before, { ...before, enabled: false }, [], first.commit);
+    }, ["deny", false]);
+    await turn(async () => {
+      await own.roles.remove("shared", () => Promise.resolve(false), first.commit);
+      await own.issuers.remove("i", first.commit);
+    }, [undefined, undefined]);
   });
 });
