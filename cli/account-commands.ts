@@ -1,6 +1,6 @@
 /** `keystead account …`: accounts and what they may do. */
-import type { Command } from "commander";
-import { accountKinds, type Account, type AccountKind, type RoleBinding } from "../sdk/wire.ts";
+import type { Argument, Command } from "commander";
+import { accountKinds, roleNames, type Account, type AccountKind, type RoleBinding } from "../sdk/wire.ts";
 import type { CommandContext } from "./command-context.ts";
 import { asList } from "./list-options.ts";
 import type { Fields } from "./output.ts";
@@ -51,7 +51,7 @@ export function addAccountCommands(program: Command, context: CommandContext): v
     .command("bind")
     .description("give an account a role in a project (--project, or else the default one)")
     .argument("<name>")
-    .addArgument(group.createArgument("<role>", "one of these, or one of your own"))
+    .addArgument(roleArgument(group))
     .option("--all-projects", "in all projects; with admin also accounts, tokens and projects themselves")
     .option("--pattern <pattern>", "only for names that match; * stands for any run of characters")
     .addHelpText(
@@ -109,6 +109,13 @@ Examples:
       await context.client().account.unbind(name, binding);
       await context.output().done(`unbound ${name}`, { status: "unbound", name, binding });
     });
+}
+
+/** Offers the built-in roles, and takes any. */
+function roleArgument(group: Command): Argument {
+  const argument = group.createArgument("<role>", "one of these, or one of your own");
+  argument.argChoices = [...roleNames];
+  return argument;
 }
 
 function accountFields({ name, id, kind, state, created_at, bindings }: Account): Fields {

@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { completionsAt } from "../../cli/completion.ts";
 import { completionShells } from "../../cli/completion-scripts.ts";
 import { buildProgram } from "../../cli/program.ts";
-import { accountKinds, keyPurposes, keyStates, keyTypes } from "../../sdk/wire.ts";
+import { accountKinds, keyPurposes, keyStates, keyTypes, roleNames } from "../../sdk/wire.ts";
 import { temporaryFolder } from "../harness.ts";
 import { runCli } from "./cli-process.ts";
 
@@ -63,6 +63,7 @@ describe("completion", () => {
     );
     assert.deepEqual(offered("key", "list", "--purpose", ""), [...keyPurposes]);
     assert.deepEqual(offered("key", "list", "--state", ""), [...keyStates]);
+    assert.deepEqual(offered("account", "bind", "billing", ""), [...roleNames]);
     assert.deepEqual(offered("account", "create", "x", "--kind", ""), [...accountKinds]);
   });
 

@@ -83,7 +83,13 @@ export function signToken(
   header: Readonly<Record<string, unknown>> = {},
 ): Promise<string> {
   const now = Math.floor(Date.now() / 1000);
-  const all = { iat: now, exp: now + 600, aud: "keystead", sub: "somebody", ...claims };
+  const all: Record<string, unknown> = {
+    iat: now,
+    exp: now + 600,
+    aud: "keystead",
+    sub: "somebody",
+    ...claims,
+  };
   const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   return new SignJWT(given)
     .setProtectedHeader({

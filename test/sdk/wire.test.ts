@@ -112,7 +112,7 @@ describe("the client's lists of names", () => {
       answer(path)?.properties?.[name]?.items;
     const version = ["ciphertext", "version"] as const;
     const token = ["id", "label", "created_at", "expires_at"] as const;
-    const account = ["id", "name", "kind", "created_at"] as const;
+    const account = ["id", "name", "kind", "state", "created_at"] as const;
     const answers: [string, readonly string[], Schema | undefined][] = [
       [
         "a key's version",
@@ -167,7 +167,20 @@ describe("the client's lists of names", () => {
         members<wire.TokenCreated>()([...token, "token"]),
         at("post", "/v1/accounts/{name}/tokens", "201"),
       ],
-      ["the caller", members<wire.Caller>()(["kind", "caller", "bindings"]), answer("/v1/whoami")],
+      [
+        "the caller",
+        members<wire.Caller>()([
+          "kind",
+          "caller",
+          "account_id",
+          "authenticated_by",
+          "expires_at",
+          "issuer",
+          "subject",
+          "bindings",
+        ]),
+        answer("/v1/whoami"),
+      ],
     ];
     for (const [what, ours, theirs] of answers) {
       assert.deepEqual(Object.keys(theirs?.properties ?? {}).sort(), [...ours].sort(), what);
