@@ -4,6 +4,7 @@
  */
 import { serviceFacts, type Auditor } from "./audit/auditor.ts";
 import type { CommitChange } from "./audit/change.ts";
+import { Providers } from "./crypto/providers.ts";
 import { Accounts } from "./identity/accounts.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
 import { Projects } from "./identity/projects.ts";
@@ -28,13 +29,16 @@ export interface ServiceOptions {
   readonly now: () => number;
   /** Replaces the nonce limit of the catalogue, for tests. */
   readonly noncesMax: number | undefined;
+  /** Where keys are made and opened; the software provider alone unless given. */
+  readonly providers?: Providers | undefined;
 }
 
 /** Everything that operations work with. */
-export function createServices({ store, barrier, auditor, now, noncesMax }: ServiceOptions): Services {
+export function createServices(options: ServiceOptions): Services {
+  const { store, barrier, auditor, now, noncesMax, providers = new Providers() } = options;
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
-    keys: new KeyStore(store, barrier, noncesMax),
+    keys: new KeyStore(store, barrier, noncesMax, providers),
     exclusive: store.exclusive,
     now,
     commitOwnRotation: (key) => async (writes, facts) => {

@@ -10,6 +10,8 @@ import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
 import { createJobs, createServices } from "./compose-services.ts";
 import type { Config } from "./config.ts";
+import type { CryptoProvider } from "./crypto/provider.ts";
+import type { Providers } from "./crypto/providers.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
@@ -21,6 +23,7 @@ import { Authenticator } from "./identity/authenticate.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
 import { DEFAULT_PROJECT } from "./identity/projects.ts";
 import { assertListenable, openListeners, reloadTls } from "./listening.ts";
+import { openProviders } from "./provider-modules.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
@@ -46,6 +49,8 @@ export interface ComposeOptions {
   readonly auditSink?: AuditSink;
   /** Replaces the clock that rotation periods, deletion windows and idempotency keys go by, for tests. */
   readonly now?: () => number;
+  /** Providers of keys beside the built-in one and those of the settings. */
+  readonly providers?: readonly CryptoProvider[];
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken. */
   readonly onFatal?: (error: Error) => void;
@@ -86,10 +91,12 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
   const dataPath = config.dataPath === undefined ? undefined : takeDataPath(config.dataPath);
   let store: Store | undefined;
   let auditor: Auditor | undefined;
+  let providers: Providers | undefined;
   try {
     const probed = dataPath?.initialised === true ? probeBarrierKeys(dataPath.databaseFile) : [];
     unwrapAll(seal, probed);
     refuseUnreachable(config, options, probed.length === 0);
+    providers = await openProviders(config.providerFiles, config.provider, options.providers);
     store = await openSqlite(dataPath?.databaseFile ?? ":memory:", onFatal);
     const wrapped = await store.select({ from: "barrier_keys", orderBy: "version" });
     const fresh = wrapped.length === 0;
@@ -97,16 +104,23 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
     const now = options.now ?? Date.now;
     auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
-    const services = createServices({ store, barrier, auditor, now, noncesMax: options.noncesMax });
+    const services = createServices({
+      ...{ store, barrier, auditor, now, providers },
+      noncesMax: options.noncesMax,
+    });
     const idempotency = new Idempotency({ store, barrier, now });
     if (fresh) await initialise(services, seal, firstKey);
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
     }
-    return await serve({ config, options, log, store, auditor, services, idempotency, dataPath, fresh });
+    return await serve({
+      ...{ config, options, log, store, auditor, services, idempotency, providers },
+      ...{ dataPath, fresh },
+    });
   } catch (error) {
     await auditor?.close();
     await store?.close();
+    await providers?.close();
     dataPath?.release();
     throw error;
   }
@@ -191,6 +205,7 @@ interface Parts {
   readonly auditor: Auditor;
   readonly services: Services;
   readonly idempotency: Idempotency;
+  readonly providers: Providers;
   readonly dataPath: DataPath | undefined;
   readonly fresh: boolean;
 }
@@ -281,6 +296,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       await idempotency.close();
       await auditor.close();
       await store.close();
+      await parts.providers.close();
       metrics.close();
       dataPath?.release();
     },

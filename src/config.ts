@@ -45,6 +45,10 @@ export interface Config {
   readonly jwtProject: string;
   /** Requests a second for a caller; undefined sets no limit. */
   readonly ratePerSecond: number | undefined;
+  /** Files that each give a provider of keys. */
+  readonly providerFiles: readonly string[];
+  /** The provider of new keys where a request names none. */
+  readonly provider: string;
   readonly node: string;
   readonly plainLog: boolean;
 }
@@ -134,6 +138,14 @@ function parseValues(values: Values, cwd: string): Config {
       readMatching(values, "KEYSTEAD_JWT_PROJECT", /^[a-z0-9][a-z0-9._-]{0,63}$/, "is a project's name") ??
       "default",
     ratePerSecond: readRate(values, devMode),
+    providerFiles: readPaths(values.KEYSTEAD_PROVIDERS, cwd),
+    provider:
+      readMatching(
+        values,
+        "KEYSTEAD_PROVIDER",
+        /^[a-z0-9][a-z0-9-]{0,31}$/,
+        "is lower-case letters, digits and -",
+      ) ?? "software",
     node:
       readMatching(
         values,
@@ -145,6 +157,12 @@ function parseValues(values: Values, cwd: string): Config {
       (readChoice(values, "KEYSTEAD_LOG_FORMAT", ["json", "text"] as const) ??
         (devMode ? "text" : "json")) === "text",
   };
+}
+
+function readPaths(text: string | undefined, cwd: string): readonly string[] {
+  const paths = text?.split(",").map((path) => path.trim()) ?? [];
+  if (paths.includes("")) throw refused("KEYSTEAD_PROVIDERS", "is file names between commas");
+  return paths.map((path) => resolve(cwd, path));
 }
 
 function readAuditLog(

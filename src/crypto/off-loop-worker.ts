@@ -3,7 +3,14 @@ import { setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
 import { secretBytes, wipe } from "../bytes.ts";
 import { KeptKeys } from "./kept-keys.ts";
-import { generateRsaKey, openTaskKey, runTask, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
+import {
+  isKeyless,
+  openTaskKey,
+  runKeyless,
+  runTask,
+  type TaskKey,
+  type TaskResult,
+} from "./off-loop-tasks.ts";
 import type { PoolAnswer, PoolRequest } from "./worker-pool.ts";
 
 const port = parentPort;
@@ -23,14 +30,16 @@ try {
 port.on("message", (request: PoolRequest) => {
   const made = answer(request);
   port.postMessage(made);
-  // The message holds a copy: of a fresh key there shall be no other.
-  if (request.task.run === "rsa-generate" && "result" in made && made.result instanceof Uint8Array)
-    wipe(made.result);
+  const { task } = request;
+  if (!isKeyless(task)) return;
+  // The message holds a copy: of a fresh key, and of a scalar, there shall be no other.
+  if ("result" in made && made.result instanceof Uint8Array) wipe(made.result);
+  if (task.run === "public-point") wipe(task.scalar);
 });
 
 function answer({ id, keyId, material, task }: PoolRequest): PoolAnswer {
   try {
-    if (task.run === "rsa-generate") return { id, result: generateRsaKey(task.modulusBits) };
+    if (isKeyless(task)) return { id, result: runKeyless(task) };
     let key = keys.get(keyId);
     if (key === undefined) {
       if (material === undefined) throw new Error("a worker was not sent its key");

@@ -70,8 +70,11 @@ export function schedulingDeletion(days: number): Step {
 }
 
 /** Back to the state before the deletion was asked for. */
-export const cancellingDeletion: Step = (key) => {
+export const cancellingDeletion: Step = (key, nowMs) => {
   assertAllowed(key.state, "cancel_deletion");
+  // Its provider may have destroyed the material already.
+  if (key.provider !== undefined && key.deletion !== undefined && Date.parse(key.deletion.dueAt) <= nowMs)
+    throw new KeysteadError("conflict");
   const state: KeyState = key.deletion?.stateBefore ?? "disabled";
   return { ...without(key, "deletion"), state, revision: key.revision + 1 };
 };

@@ -57,12 +57,12 @@ describe("the uses of a key through the client", () => {
     await key.create("s-rsa", { type: "rsa-2048" });
     await key.create("s-ec", { type: "ecdsa-p384" });
     const message = Buffer.from("hello");
-    const rsa = createPublicKey((await key.public("s-rsa")).public_key_pem);
+    const rsa = createPublicKey((await key.public("s-rsa")).public_key_pem ?? "");
     const pss = await key.sign("s-rsa", { message }, { scheme: "pss" });
     assert.ok(verify("sha256", message, { key: rsa, padding: 6, saltLength: 32 }, pss.signature));
     assert.equal((await key.verify("s-rsa", { message }, pss.signature)).valid, false);
     assert.equal((await key.verify("s-rsa", { message }, pss.signature, { scheme: "pss" })).valid, true);
-    const ec = createPublicKey((await key.public("s-ec")).public_key_pem);
+    const ec = createPublicKey((await key.public("s-ec")).public_key_pem ?? "");
     const raw = await key.sign("s-ec", { message }, { encoding: "raw", version: 1 });
     assert.equal(raw.signature.length, 96);
     assert.ok(verify("sha384", message, { key: ec, dsaEncoding: "ieee-p1363" }, raw.signature));
