@@ -56,7 +56,6 @@ const members: Readonly<
 export function guardedProvider(provider: unknown): CryptoProvider {
   assertShape(provider);
   const { name } = provider;
-  const { exportKey, destroy, close } = provider;
   const guarded: CryptoProvider = {
     name,
     capabilities: provider.capabilities.map(({ type, purpose, imports }) => ({ type, purpose, imports })),
@@ -70,21 +69,21 @@ export function guardedProvider(provider: unknown): CryptoProvider {
   };
   return {
     ...guarded,
-    ...(exportKey === undefined
+    ...(provider.exportKey === undefined
       ? {}
       : {
           exportKey: (kind, material, format) =>
             guard(
-              () => exportKey.call(provider, kind, copyOf(material), format),
+              () => provided(provider.exportKey?.(kind, copyOf(material), format)),
               (exported) => exported,
             ),
         }),
-    ...(destroy === undefined
+    ...(provider.destroy === undefined
       ? {}
       : {
-          destroy: (kind, material) => guard(() => destroy.call(provider, kind, copyOf(material)), nothing),
+          destroy: (kind, material) => guard(() => provider.destroy?.(kind, copyOf(material)), nothing),
         }),
-    ...(close === undefined ? {} : { close: () => guard(() => close.call(provider), nothing) }),
+    ...(provider.close === undefined ? {} : { close: () => guard(() => provider.close?.(), nothing) }),
   };
 }
 
@@ -137,7 +136,7 @@ function unavailable(cause: unknown): KeysteadError {
 }
 
 function materialOf(material: Material): Material {
-  const { form, bytes } = (material as Partial<Material> | undefined) ?? {};
+  const { form, bytes } = ((material as unknown) ?? {}) as Partial<Material>;
   if (!forms.includes(form) || !(bytes instanceof Uint8Array) || bytes.length === 0)
     throw new Error("a provider gave no material");
   if (bytes.length > HANDLE_BYTES_MAX) throw new Error("a provider gave material that is too long");
@@ -171,6 +170,11 @@ function openedOf({ type, purpose }: KeyKind, opened: OpenedKey): OpenedKey {
 /** Bytes as Buffers, which the service writes into and encodes. */
 function buffered(made: unknown): unknown {
   return made instanceof Uint8Array ? asBuffer(made) : made;
+}
+
+function provided<T>(made: T | undefined): T {
+  if (made === undefined) throw new Error("a provider gave no key");
+  return made;
 }
 
 function nothing(): undefined {

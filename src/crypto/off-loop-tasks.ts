@@ -176,7 +176,7 @@ function ecdsaOptions(encoding: SignatureEncoding): {
   return { prehash: false, lowS: false, format: encoding === "der" ? "der" : "compact" };
 }
 
-function curveOf({ pair }: TaskKey): (typeof curves)[keyof typeof curves] | typeof secp256k1 {
+function curveOf({ pair }: TaskKey): (typeof curves)[keyof typeof curves] {
   if (pair === undefined) return secp256k1;
   const name = pair.publicKey.asymmetricKeyDetails?.namedCurve;
   if (name === "prime256v1" || name === "secp384r1" || name === "secp521r1") return curves[name];
