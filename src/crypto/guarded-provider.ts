@@ -135,12 +135,12 @@ function unavailable(cause: unknown): KeysteadError {
   return cause instanceof KeysteadError ? cause : new KeysteadError("provider_unavailable", { cause });
 }
 
-function materialOf(material: Material): Material {
-  const { form, bytes } = ((material as unknown) ?? {}) as Partial<Material>;
-  if (!forms.includes(form) || !(bytes instanceof Uint8Array) || bytes.length === 0)
+function materialOf(given: Partial<Material> | undefined): Material {
+  const { form, bytes } = given ?? {};
+  if (form === undefined || !forms.includes(form) || !(bytes instanceof Uint8Array) || bytes.length === 0)
     throw new Error("a provider gave no material");
   if (bytes.length > HANDLE_BYTES_MAX) throw new Error("a provider gave material that is too long");
-  return { form: material.form, bytes: secretBytes(Buffer.from(bytes)) };
+  return { form, bytes: secretBytes(Buffer.from(bytes)) };
 }
 
 /** A provider never holds the bytes that the keyring does. */
