@@ -7,6 +7,7 @@ import { parseDays } from "./numbers.ts";
 
 export interface CreationFlags {
   readonly purpose?: KeyPurpose;
+  readonly provider?: string;
   readonly exportable?: boolean;
   readonly description?: string;
   readonly label?: readonly string[];
@@ -19,15 +20,17 @@ export function withCreationFlags(command: Command): Command {
     .option("--description <text>", "what it is for")
     .addOption(labelOption(command, "a label to find it by"))
     .option("--rotation-days <days>", "it rotates by itself when its latest version is this old")
+    .option("--provider <name>", "who makes and opens its material; the service's default unless set")
     .option("--exportable", "it may leave the service, which then does not encrypt with it")
     .option("--no-exportable", "it stays inside, whoever makes it");
 }
 
 /** What the flags say. */
 export function creationOf(flags: CreationFlags): Omit<KeyCreateOptions, "type"> {
-  const { purpose, exportable, description, label, rotationDays } = flags;
+  const { purpose, provider, exportable, description, label, rotationDays } = flags;
   return {
     purpose,
+    provider,
     exportable,
     description,
     labels: labelsOf(label),

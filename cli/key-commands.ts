@@ -91,14 +91,23 @@ function addCreate(group: Command, context: CommandContext): void {
       `
 Types:
   aes-256, chacha20-poly1305              encrypt (AES-256-GCM, ChaCha20-Poly1305)
-  xaes-256                                encrypts (XAES-256-GCM: no limit of messages that anyone will reach)
+  xaes-256, xchacha20-poly1305            encrypt (XAES-256-GCM, XChaCha20-Poly1305: no limit of messages that anyone
+                                          will reach)
+  aes-128-gcm                             encrypts (AES-128-GCM)
+  aes-128-cbc-hmac-sha-256, aes-256-cbc-hmac-sha-512
+                                          encrypt (A128CBC-HS256, A256CBC-HS512 of RFC 7518)
   rsa-2048, rsa-3072, rsa-4096            sign, or with --purpose encrypt do that (OAEP)
   ecdsa-p256, ecdsa-p384, ecdsa-p521      sign
+  secp256k1                               signs (ECDSA)
   ed25519                                 signs
   ml-dsa-44, ml-dsa-65, ml-dsa-87         sign (post-quantum)
   hmac-256, hmac-384, hmac-512            make message authentication codes
   ml-kem-768, ml-kem-1024                 encapsulate (post-quantum)
-  aes-256-kwp                             wraps other keys in transit
+  x25519                                  agrees on a secret with a peer's key
+  aes-256-kwp, aes-128-kwp                wrap other keys in transit (AES-KWP)
+  aes-256-kw, aes-128-kw                  the same without padding (AES-KW)
+  bls12-381-g1, bls12-381-g2, bls12-381-g1g2
+                                          are kept and shown
 
 Examples:
   keystead key create orders --label team=payments --rotation-days 90

@@ -11,6 +11,7 @@ export function keyFields(key: Key): Fields {
     id: key.id,
     type: key.type,
     purpose: key.purpose,
+    provider: key.provider === "software" ? undefined : key.provider,
     state: key.state,
     exportable: key.exportable,
     public_only: key.public_only,

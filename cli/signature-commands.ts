@@ -1,14 +1,21 @@
-/** Signatures, MACs and key encapsulation: sign, verify, mac, verify-mac, encapsulate, decapsulate. */
+/** Signatures, MACs, key encapsulation and agreement: sign, verify, mac, verify-mac, encapsulate, decapsulate, agree. */
 import { Buffer } from "node:buffer";
 import type { Command } from "commander";
+import { importMaterialFromPem, looksLikePem } from "../sdk/pem.ts";
 import type { SignatureForm, Signed } from "../sdk/signature-calls.ts";
-import { signatureEncodings, signatureSchemes, type Verified } from "../sdk/wire.ts";
+import {
+  keyDerivations,
+  signatureEncodings,
+  signatureSchemes,
+  type KeyDerivation,
+  type Verified,
+} from "../sdk/wire.ts";
 import { writeBytesResult, writeSecretAndCiphertext, type BytesOutputFlags } from "./bytes-output.ts";
 import type { CommandContext } from "./command-context.ts";
 import { EXIT_NOT_VALID } from "./exit-code.ts";
 import { inputFile, withInputFlags, type InputFlags } from "./input-flags.ts";
 import { InputFailed, readInput, readInputFile, readTextInput } from "./input.ts";
-import { parseVersion } from "./numbers.ts";
+import { parseCount, parseVersion } from "./numbers.ts";
 import { UsageError } from "./usage-error.ts";
 
 const digestLengths = [32, 48, 64];
@@ -43,6 +50,7 @@ export function addSignatureCommands(parent: Command, context: CommandContext): 
   addVerifyMac(parent, context);
   addEncapsulate(parent, context);
   addDecapsulate(parent, context);
+  addAgree(parent, context);
 }
 
 function withSignedFlags(command: Command): Command {
@@ -172,6 +180,68 @@ function addDecapsulate(parent: Command, context: CommandContext): void {
       const json = { shared_secret_b64: Buffer.from(sharedSecret).toString("base64"), version };
       await writeBytesResult(context.output(), sharedSecret, flags, json);
     });
+}
+
+interface AgreeFlags extends VersionFlags, BytesOutputFlags {
+  readonly peer: string;
+  readonly kdf?: KeyDerivation;
+  readonly salt?: string;
+  readonly info?: string;
+  readonly bytes?: string;
+}
+
+function addAgree(parent: Command, context: CommandContext): void {
+  const command = parent.command("agree");
+  command
+    .description("print the key that a key of ours and a peer's public key have in common, in base64")
+    .argument("<key>", "its name or id")
+    .requiredOption("--peer <path>", "the peer's public key: a PEM file, or its bytes")
+    .addOption(
+      command
+        .createOption("--kdf <kdf>", "how the secret becomes a key (hkdf-sha-256 unless set)")
+        .choices(keyDerivations),
+    )
+    .option("--salt <base64>", "the derivation's salt")
+    .option("--info <text>", "what the key is for, as both sides know it")
+    .option("--bytes <count>", "the key's length (32 unless set)")
+    .option("--version <version>", "with this version of the key instead of the latest")
+    .option("--raw", "the key as bytes instead of base64")
+    .option("--out <path>", "write the result there, for your eyes only (mode 0600)")
+    .addHelpText(
+      "after",
+      `
+Example:
+  keystead agree ours --peer theirs.pem --info "orders v1" --out shared.b64`,
+    )
+    .action(async (key: string, flags: AgreeFlags) => {
+      const options = {
+        kdf: flags.kdf,
+        salt: flags.salt === undefined ? undefined : saltOf(flags.salt),
+        info: flags.info,
+        bytes: flags.bytes === undefined ? undefined : parseCount(flags.bytes, "--bytes", 1024),
+        version: parseVersion(flags.version),
+      };
+      const peer = peerKeyFrom(readInputFile(flags.peer, "the peer's public key"));
+      const { sharedSecret, version } = await context.client().key.agree(key, peer, options);
+      const json = { shared_secret_b64: Buffer.from(sharedSecret).toString("base64"), version };
+      await writeBytesResult(context.output(), sharedSecret, flags, json);
+    });
+}
+
+function saltOf(text: string): Uint8Array {
+  const salt = Buffer.from(text, "base64");
+  if (salt.toString("base64") !== text) throw new InputFailed("--salt is base64");
+  return salt;
+}
+
+/** PEM as its DER; anything else as it is. */
+function peerKeyFrom(bytes: Buffer): Uint8Array {
+  const text = bytes.toString("latin1");
+  if (!looksLikePem(text)) return bytes;
+  const material = importMaterialFromPem(text);
+  if (material.format !== "spki" || !("bytes" in material))
+    throw new InputFailed("the file of --peer holds no public key");
+  return material.bytes;
 }
 
 function formOf({ scheme, encoding }: SignatureForm): SignatureForm {

@@ -20,8 +20,18 @@ import { UsageError } from "./usage-error.ts";
 const rawKeyBytes: Readonly<Partial<Record<KeyType, number>>> = {
   "aes-256": 32,
   "xaes-256": 32,
+  "aes-128-gcm": 16,
+  "aes-128-cbc-hmac-sha-256": 32,
+  "aes-256-cbc-hmac-sha-512": 64,
   "chacha20-poly1305": 32,
+  "xchacha20-poly1305": 32,
+  "aes-128-kw": 16,
+  "aes-256-kw": 32,
+  "aes-128-kwp": 16,
   "aes-256-kwp": 32,
+  "bls12-381-g1": 32,
+  "bls12-381-g2": 32,
+  "bls12-381-g1g2": 32,
   "hmac-256": 32,
   "hmac-384": 48,
   "hmac-512": 64,
@@ -67,8 +77,8 @@ Material:
   jwk    a JSON Web Key
   pkcs8, spki    DER files; they take --format
 
-It never comes from the command line, where other users of the machine can see it. Wrapped material is AES-KWP under a
-key of type aes-256-kwp, or RSA-OAEP and AES-KWP (CKM_RSA_AES_KEY_WRAP) to an RSA key that encrypts.
+It never comes from the command line, where other users of the machine can see it. Wrapped material is AES-KWP or AES-KW
+under a key of such a type, as aes-256-kwp, or RSA-OAEP and AES-KWP (CKM_RSA_AES_KEY_WRAP) to an RSA key that encrypts.
 
 Examples:
   keystead key import release ecdsa-p256 --file release.pem
@@ -94,7 +104,10 @@ Examples:
     .action(async (key: string, flags: { version?: string; format: string; out?: string }) => {
       const options = { version: parseVersion(flags.version) };
       const result = await context.client().key.public(key, options);
-      const text = flags.format === "jwk" ? JSON.stringify(result.jwk) : result.public_key_pem.trimEnd();
+      const pem = result.public_key_pem?.trimEnd();
+      if (flags.format !== "jwk" && pem === undefined)
+        throw new UsageError("a key of this type has no PEM; add --format jwk");
+      const text = flags.format === "jwk" ? JSON.stringify(result.jwk) : (pem ?? "");
       await writeTextResult(context.output(), text, flags.out, result);
     });
 }
@@ -111,7 +124,10 @@ export function addExportCommand(parent: Command, context: CommandContext): void
         .createOption("--format <format>", "raw or pkcs8 by the key's type unless set")
         .choices(keyFormats),
     )
-    .option("--wrapped-under <key>", "wrap it under a key of the service (of type aes-256-kwp)")
+    .option(
+      "--wrapped-under <key>",
+      "wrap it under a key of the service (of a type that wraps, as aes-256-kwp)",
+    )
     .option("--wrapped-to <path>", "wrap it to the RSA public key in this file (PEM, or SPKI in DER)")
     .option("--raw", "the bytes as they are instead of base64 or PEM")
     .option("--out <path>", "write the result there, for your eyes only (mode 0600)")

@@ -12,11 +12,28 @@ const verdict = ["tcId", "comment", "flags", "result"];
 const families = [
   aead("aes-gcm", "aes_gcm_test"),
   aead("chacha20-poly1305", "chacha20_poly1305_test"),
+  aead("xchacha20-poly1305", "xchacha20_poly1305_test"),
+  aead("aes-128-cbc-hmac-sha-256", "a128cbc_hs256_test"),
+  aead("aes-256-cbc-hmac-sha-512", "a256cbc_hs512_test"),
   signatures("ecdsa-p256", "ecdsa_secp256r1_sha256_test"),
   signatures("ecdsa-p256-raw", "ecdsa_secp256r1_sha256_p1363_test"),
   signatures("ecdsa-p384", "ecdsa_secp384r1_sha384_test"),
   signatures("ecdsa-p521", "ecdsa_secp521r1_sha512_test"),
+  signatures("secp256k1", "ecdsa_secp256k1_sha256_test"),
+  signatures("secp256k1-raw", "ecdsa_secp256k1_sha256_p1363_test"),
   signatures("ed25519", "ed25519_test"),
+  {
+    family: "x25519",
+    file: "wycheproof/x25519_test.json",
+    group: ["curve"],
+    case: ["public", "private", "shared", ...verdict],
+  },
+  {
+    family: "hkdf-256",
+    file: "wycheproof/hkdf_sha256_test.json",
+    group: ["keySize"],
+    case: ["ikm", "salt", "info", "size", "okm", ...verdict],
+  },
   ...[44, 65, 87].map((size) => ({
     ...signatures(`ml-dsa-${size}`, `mldsa_${size}_verify_test`),
     // The context, where a case has one.
@@ -45,12 +62,12 @@ const families = [
     case: ["seed", "c", "K", "tcId", "flags", "result"],
     optional: ["ek", "comment"],
   },
-  {
-    family: "aes-kwp",
-    file: "wycheproof/aes_kwp_test.json",
+  ...["kw", "kwp"].map((mode) => ({
+    family: `aes-${mode}`,
+    file: `wycheproof/aes_${mode === "kw" ? "wrap" : mode}_test.json`,
     group: ["keySize"],
     case: ["key", "msg", "ct", ...verdict],
-  },
+  })),
   // Small and of a form of its own: taken whole.
   { family: "xaes-256-gcm", file: "xaes-256-gcm.json" },
 ];

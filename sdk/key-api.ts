@@ -33,6 +33,8 @@ export interface KeyCreateOptions extends CallOptions {
   readonly type?: KeyType | undefined;
   /** The type's first unless set; an RSA key signs or encrypts. */
   readonly purpose?: KeyPurpose | undefined;
+  /** Who makes the key's material and opens it; the service's default unless set. */
+  readonly provider?: string | undefined;
   /** Whether the key may leave the service. Such a key does not encrypt on the server. */
   readonly exportable?: boolean | undefined;
   readonly description?: string | undefined;
@@ -100,9 +102,9 @@ export interface WrappedMaterial {
 export class KeyApi extends BatchCalls {
   /** Makes a key. Throws `key_exists` where the name is taken. */
   create(name: string, options: KeyCreateOptions = {}): Promise<Key> {
-    const { type, purpose, exportable, description, labels, rotationPeriodDays, ...call } = options;
-    const fields = { exportable, description, labels, rotation_period_days: rotationPeriodDays };
-    const body = { name, type, purpose, ...fields };
+    const { type, ...rest } = options;
+    const { fields, call } = creationFields(rest);
+    const body = { name, type, ...fields };
     return this.transport.send({ method: "POST", path: "/v1/keys", body }, call);
   }
 
@@ -113,9 +115,8 @@ export class KeyApi extends BatchCalls {
     material: ImportMaterial,
     options: Omit<KeyCreateOptions, "type"> = {},
   ): Promise<Key> {
-    const { purpose, exportable, description, labels, rotationPeriodDays, ...call } = options;
-    const fields = { exportable, description, labels, rotation_period_days: rotationPeriodDays };
-    const body = { type, purpose, ...fields, format: material.format, ...materialFields(material) };
+    const { fields, call } = creationFields(options);
+    const body = { type, ...fields, format: material.format, ...materialFields(material) };
     return this.post(name, "import", body, call);
   }
 
@@ -229,4 +230,14 @@ function labelsQuery(labels: Readonly<Record<string, string>> | undefined): stri
     throw new KeysteadInputError("invalid_label", "A label's name and value have no commas or colons");
   }
   return asked.map(([name, value]) => (value === "" ? name : `${name}:${value}`)).join(",");
+}
+
+/** What a key is made with, as the wire has it, apart from what the call is made with. */
+function creationFields(options: Omit<KeyCreateOptions, "type">): {
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly call: CallOptions;
+} {
+  const { purpose, provider, exportable, description, labels, rotationPeriodDays, ...call } = options;
+  const fields = { purpose, provider, exportable, description, labels };
+  return { fields: { ...fields, rotation_period_days: rotationPeriodDays }, call };
 }

@@ -1,11 +1,13 @@
-/** Signatures, MACs and key encapsulation: a part of `client.key`. */
+/** Signatures, MACs, key encapsulation and agreement: a part of `client.key`. */
 import { CipherCalls } from "./cipher-calls.ts";
 import type { VersionOptions } from "./key-calls.ts";
 import type { CallOptions } from "./transport.ts";
 import { base64Of, bytesField, fromBase64, toBase64 } from "./wire-bytes.ts";
 import type {
+  Agreed,
   Decapsulated,
   Encapsulated,
+  KeyDerivation,
   Mac,
   Signature,
   SignatureEncoding,
@@ -25,6 +27,17 @@ export interface SignatureForm {
 }
 
 export interface SignatureOptions extends VersionOptions, SignatureForm {}
+
+/** How a shared secret becomes a key. */
+export interface AgreeOptions extends VersionOptions {
+  /** `hkdf-sha-256` unless set; `none` gives the shared secret as it is, for a derivation of your own. */
+  readonly kdf?: KeyDerivation | undefined;
+  readonly salt?: Uint8Array | undefined;
+  /** What the key is for, and who shares it: both sides give the same. */
+  readonly info?: string | Uint8Array | undefined;
+  /** The key's length; 32 unless set. */
+  readonly bytes?: number | undefined;
+}
 
 export class SignatureCalls extends CipherCalls {
   /** Signs with the key's latest version, or the one that is asked for. */
@@ -99,6 +112,27 @@ export class SignatureCalls extends CipherCalls {
       { ciphertext: base64Of(ciphertext) },
       call,
     );
+    return { sharedSecret: fromBase64(answer.shared_secret_b64), version: answer.version };
+  }
+
+  /**
+   * The secret that the key and a peer's public key have in common, derived into a key with HKDF-SHA-256.
+   * @param peerPublicKey the key's 32 bytes, or its SPKI
+   */
+  async agree(
+    name: string,
+    peerPublicKey: Uint8Array,
+    { kdf, salt, info, bytes, version, ...call }: AgreeOptions = {},
+  ): Promise<Agreed> {
+    const body = {
+      peer_public_key_b64: toBase64(peerPublicKey),
+      kdf,
+      salt_b64: salt === undefined ? undefined : toBase64(salt),
+      ...(info === undefined ? {} : bytesField("info", info)),
+      bytes,
+      version,
+    };
+    const answer = await this.post<{ shared_secret_b64: string; version: number }>(name, "agree", body, call);
     return { sharedSecret: fromBase64(answer.shared_secret_b64), version: answer.version };
   }
 }

@@ -5,13 +5,18 @@
 export const keyTypes = [
   "aes-256",
   "xaes-256",
+  "aes-128-gcm",
+  "aes-128-cbc-hmac-sha-256",
+  "aes-256-cbc-hmac-sha-512",
   "chacha20-poly1305",
+  "xchacha20-poly1305",
   "rsa-2048",
   "rsa-3072",
   "rsa-4096",
   "ecdsa-p256",
   "ecdsa-p384",
   "ecdsa-p521",
+  "secp256k1",
   "ed25519",
   "hmac-256",
   "hmac-384",
@@ -21,12 +26,19 @@ export const keyTypes = [
   "ml-dsa-87",
   "ml-kem-768",
   "ml-kem-1024",
+  "x25519",
+  "aes-128-kw",
+  "aes-256-kw",
+  "aes-128-kwp",
   "aes-256-kwp",
+  "bls12-381-g1",
+  "bls12-381-g2",
+  "bls12-381-g1g2",
 ] as const;
 export type KeyType = (typeof keyTypes)[number];
 
 /** What a key is made for, for good. RSA keys have a choice; all others have one purpose. */
-export const keyPurposes = ["encrypt", "sign", "mac", "encapsulate", "wrap"] as const;
+export const keyPurposes = ["encrypt", "sign", "mac", "encapsulate", "agree", "wrap", "show"] as const;
 export type KeyPurpose = (typeof keyPurposes)[number];
 
 export const keyStates = ["enabled", "disabled", "revoked", "pending_deletion", "destroyed"] as const;
@@ -48,6 +60,10 @@ export type SignatureScheme = (typeof signatureSchemes)[number];
 /** ECDSA signatures: ASN.1 DER, or r ‖ s. */
 export const signatureEncodings = ["der", "raw"] as const;
 export type SignatureEncoding = (typeof signatureEncodings)[number];
+
+/** How a shared secret becomes a key: HKDF-SHA-256, or not at all. */
+export const keyDerivations = ["hkdf-sha-256", "none"] as const;
+export type KeyDerivation = (typeof keyDerivations)[number];
 
 /** The lengths of data keys, in bytes. */
 export const dataKeyLengths = [16, 32, 64] as const;
@@ -76,6 +92,8 @@ export interface Key {
   readonly name: string;
   readonly type: KeyType;
   readonly purpose: KeyPurpose;
+  /** Who made the key's material and opens it: `software`, or what the service was started with. */
+  readonly provider: string;
   readonly state: KeyState;
   readonly exportable: boolean;
   /** Only the public part is there: it verifies and does not sign. */
@@ -111,8 +129,8 @@ export interface KeyRevoked {
 
 export interface PublicKey {
   readonly version: number;
-  /** SubjectPublicKeyInfo as PEM. */
-  readonly public_key_pem: string;
+  /** SubjectPublicKeyInfo as PEM; absent for BLS12-381, whose keys have no such form. */
+  readonly public_key_pem?: string;
   readonly jwk: Readonly<Record<string, string>>;
 }
 
@@ -163,6 +181,12 @@ export interface Encapsulated {
 }
 
 export interface Decapsulated {
+  readonly sharedSecret: Uint8Array;
+  readonly version: number;
+}
+
+/** A key that two sides have in common. */
+export interface Agreed {
   readonly sharedSecret: Uint8Array;
   readonly version: number;
 }

@@ -5,6 +5,7 @@
 import { serviceFacts, type Auditor } from "./audit/auditor.ts";
 import type { Severity } from "./audit/entry.ts";
 import type { CommitChange } from "./audit/change.ts";
+import { Providers } from "./crypto/providers.ts";
 import { Accounts } from "./identity/accounts.ts";
 import { IssuerBook } from "./identity/issuer-book.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
@@ -49,15 +50,17 @@ export interface ServiceOptions {
   readonly operations: readonly OperationFacts[];
   /** Lets external issuers be this machine itself, without TLS. */
   readonly plainLoopback: boolean;
+  /** Where keys are made and opened; the software provider alone unless given. */
+  readonly providers?: Providers | undefined;
 }
 
 /** Everything that operations work with. */
 export function createServices(options: ServiceOptions): Services {
   const { store, barrier, auditor, now, noncesMax, operations, plainLoopback } = options;
-  const { issuer, loginTtlSeconds: ttlSeconds } = options;
+  const { issuer, loginTtlSeconds: ttlSeconds, providers = new Providers() } = options;
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
-    keys: new KeyStore(store, barrier, noncesMax),
+    keys: new KeyStore(store, barrier, noncesMax, providers),
     aliases: new KeyAliases(store, barrier, new ServiceSecrets(store, barrier)),
     exclusive: store.exclusive,
     now,

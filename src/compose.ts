@@ -11,6 +11,8 @@ import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./
 import { createJobs, createServices } from "./compose-services.ts";
 import type { Config } from "./config.ts";
 import type { Argon2Cost } from "./crypto/off-loop-tasks.ts";
+import type { CryptoProvider } from "./crypto/provider.ts";
+import type { Providers } from "./crypto/providers.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
 import { facades } from "./facades/catalogue.ts";
@@ -28,6 +30,7 @@ import { JwtAuthority } from "./identity/jwt.ts";
 import { LoginVerifier } from "./identity/login-verifier.ts";
 import { DEFAULT_PROJECT, Projects } from "./identity/projects.ts";
 import { assertListenable, openListeners, reloadTls } from "./listening.ts";
+import { openProviders } from "./provider-modules.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
@@ -55,6 +58,8 @@ export interface ComposeOptions {
   readonly auditSink?: AuditSink;
   /** Replaces the clock that rotation periods, deletion windows and idempotency keys go by, for tests. */
   readonly now?: () => number;
+  /** Providers of keys beside the built-in one and those of the settings. */
+  readonly providers?: readonly CryptoProvider[];
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken. */
   readonly onFatal?: (error: Error) => void;
@@ -95,10 +100,12 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
   const dataPath = config.dataPath === undefined ? undefined : takeDataPath(config.dataPath);
   let store: Store | undefined;
   let auditor: Auditor | undefined;
+  let providers: Providers | undefined;
   try {
     const probed = dataPath?.initialised === true ? probeBarrierKeys(dataPath.databaseFile) : [];
     unwrapAll(seal, probed);
     refuseUnreachable(config, options, probed.length === 0);
+    providers = await openProviders(config.providerFiles, config.provider, options.providers);
     store = await openSqlite(dataPath?.databaseFile ?? ":memory:", onFatal);
     const wrapped = await store.select({ from: "barrier_keys", orderBy: "version" });
     const fresh = wrapped.length === 0;
@@ -112,7 +119,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const { loginTtlSeconds } = config;
     const { noncesMax, passwordCost } = options;
     const services = createServices({
-      ...{ store, barrier, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost },
+      ...{ store, barrier, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
       operations: nativeRoutes.map(({ operation }) => operation),
       plainLoopback: config.devMode,
     });
@@ -122,11 +129,12 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     }
     const logins = { accounts: services.accounts, sessions: services.sessions, keys: services.signingKeys };
     const loginVerifier = new LoginVerifier({ ...logins, issuer, now });
-    const parts = { config, options, log, store, auditor, services, idempotency, dataPath, fresh };
+    const parts = { config, options, log, store, auditor, services, idempotency, dataPath, fresh, providers };
     return await serve({ ...parts, loginVerifier });
   } catch (error) {
     await auditor?.close();
     await store?.close();
+    await providers?.close();
     dataPath?.release();
     throw error;
   }
@@ -212,6 +220,7 @@ interface Parts {
   readonly services: Services;
   readonly idempotency: Idempotency;
   readonly loginVerifier: LoginVerifier;
+  readonly providers: Providers;
   readonly dataPath: DataPath | undefined;
   readonly fresh: boolean;
 }
@@ -318,6 +327,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       await idempotency.close();
       await auditor.close();
       await store.close();
+      await parts.providers.close();
       metrics.close();
       dataPath?.release();
     },

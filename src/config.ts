@@ -56,6 +56,10 @@ export interface Config {
   readonly loginTtlSeconds: number;
   /** Requests a second for a caller; undefined sets no limit. */
   readonly ratePerSecond: number | undefined;
+  /** Files that each give a provider of keys. */
+  readonly providerFiles: readonly string[];
+  /** The provider of new keys where a request names none. */
+  readonly provider: string;
   readonly node: string;
   /** The other systems' APIs that are served. */
   readonly facades: readonly FacadeName[];
@@ -157,6 +161,14 @@ function parseValues(values: Values, cwd: string): Config {
     ),
     loginTtlSeconds: readLoginTtl(values),
     ratePerSecond: readRate(values, devMode),
+    providerFiles: readPaths(values.KEYSTEAD_PROVIDERS, cwd),
+    provider:
+      readMatching(
+        values,
+        "KEYSTEAD_PROVIDER",
+        /^[a-z0-9][a-z0-9-]{0,31}$/,
+        "is lower-case letters, digits and -",
+      ) ?? "software",
     node:
       readMatching(
         values,
@@ -169,6 +181,12 @@ function parseValues(values: Values, cwd: string): Config {
       (readChoice(values, "KEYSTEAD_LOG_FORMAT", ["json", "text"] as const) ??
         (devMode ? "text" : "json")) === "text",
   };
+}
+
+function readPaths(text: string | undefined, cwd: string): readonly string[] {
+  const paths = text?.split(",").map((path) => path.trim()) ?? [];
+  if (paths.includes("")) throw refused("KEYSTEAD_PROVIDERS", "is file names between commas");
+  return paths.map((path) => resolve(cwd, path));
 }
 
 function readAuditLog(

@@ -76,6 +76,7 @@ export const errorRegistry = {
   // The service
   internal_error: { status: 500, title: "The service failed to answer this request" },
   audit_unavailable: { status: 503, title: "The audit log cannot be written, so nothing is served" },
+  provider_unavailable: { status: 503, title: "The key's provider does not answer" },
   storage_unavailable: { status: 503, title: "The storage does not answer" },
   busy: { status: 503, title: "The service is doing as much of this as it can; try again" },
   stopping: { status: 503, title: "The service is stopping" },

@@ -131,6 +131,18 @@ export const serverSettings = [
     help: "Requests a second for one caller, or off (20000 unless set; off in dev mode)",
   },
   {
+    name: "KEYSTEAD_PROVIDERS",
+    flag: "providers",
+    example: "/etc/keystead/our-hsm.mjs",
+    help: "Files that each give a provider of keys beside the built-in one, between commas (docs/provider.md)",
+  },
+  {
+    name: "KEYSTEAD_PROVIDER",
+    flag: "provider",
+    example: "software",
+    help: "The provider of new keys where a request names none (software unless set)",
+  },
+  {
     name: "KEYSTEAD_NODE",
     flag: "node",
     example: "main",

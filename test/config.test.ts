@@ -111,6 +111,8 @@ describe("settings", () => {
         jwtSecret: undefined,
         jwtProject: "default",
         ratePerSecond: 20_000,
+        providerFiles: [],
+        provider: "software",
         node: "main",
         facades: [],
         plainLog: false,
@@ -294,6 +296,14 @@ describe("a wrong setting stops the start with one line that names it", () => {
     KEYSTEAD_RATE_LIMIT: ["0", "-1", "1.5", "1e3", "many", "100000000", "Infinity"].map((value) => ({
       ...server,
       KEYSTEAD_RATE_LIMIT: value,
+    })),
+    KEYSTEAD_PROVIDERS: [",", "a.mjs,", "a.mjs,,b.mjs"].map((value) => ({
+      ...server,
+      KEYSTEAD_PROVIDERS: value,
+    })),
+    KEYSTEAD_PROVIDER: ["Software", "a b", "-a", "x".repeat(33)].map((value) => ({
+      ...server,
+      KEYSTEAD_PROVIDER: value,
     })),
     KEYSTEAD_NODE: ["Main", "a_b", "-a", "x".repeat(64)].map((value) => ({
       ...server,

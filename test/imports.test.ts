@@ -322,6 +322,8 @@ function parse(path: string, text: string): Source {
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       const [specifier] = node.arguments;
       // An import whose target is not written down cannot be walked.
+      // But for the files that the operator names.
+      if (path === "src/provider-modules.ts") return;
       assert.ok(specifier && ts.isStringLiteralLike(specifier), `${path}: an import() of something computed`);
       add(specifier.text, ["*"]);
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {

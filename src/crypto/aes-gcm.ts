@@ -1,5 +1,5 @@
 /**
- * AES-256-GCM (NIST SP 800-38D) with a 96-bit random nonce and a 128-bit tag.
+ * AES-GCM (NIST SP 800-38D) under a key of 256 or 128 bits, with a 96-bit random nonce and a 128-bit tag.
  * Layout: nonce (12) ‖ ciphertext (as long as the plaintext) ‖ tag (16).
  * Invariant: nothing decrypted leaves before its tag is checked, and no other tag length is ever accepted.
  * The caller counts the nonces: at most 2³² random ones a key (SP 800-38D §8.3).
@@ -13,8 +13,8 @@ export const GCM_NONCE_BYTES = 12;
 export const GCM_TAG_BYTES = 16;
 const options = { authTagLength: GCM_TAG_BYTES };
 
-/** Opens a 32-byte key for use. */
-export function openAes256Gcm(key: Buffer): CipherKey {
+/** Opens a 32-byte or 16-byte key for use. */
+export function openAesGcm(key: Buffer): CipherKey {
   return {
     nonceBytes: GCM_NONCE_BYTES,
     encrypt: (plaintext, aad, headroomBytes) =>
@@ -39,7 +39,7 @@ export function sealGcm(
   nonceBytes: number,
   written: Buffer = nonce,
 ): Buffer {
-  const cipher = createCipheriv("aes-256-gcm", key, nonce, options);
+  const cipher = createCipheriv(nameOf(key), key, nonce, options);
   if (aad !== undefined) cipher.setAAD(aad);
   const ciphertext = cipher.update(plaintext);
   cipher.final();
@@ -60,7 +60,7 @@ export function openGcm(
   aad: Uint8Array | undefined,
 ): Buffer | undefined {
   if (nonce.length !== GCM_NONCE_BYTES || data.length < GCM_TAG_BYTES) return undefined;
-  const decipher = createDecipheriv("aes-256-gcm", key, nonce, options);
+  const decipher = createDecipheriv(nameOf(key), key, nonce, options);
   if (aad !== undefined) decipher.setAAD(aad);
   decipher.setAuthTag(data.subarray(data.length - GCM_TAG_BYTES));
   const plaintext = decipher.update(data.subarray(0, data.length - GCM_TAG_BYTES));
@@ -71,4 +71,8 @@ export function openGcm(
     plaintext.fill(0);
     return undefined;
   }
+}
+
+function nameOf(key: Buffer): "aes-128-gcm" | "aes-256-gcm" {
+  return key.length === 16 ? "aes-128-gcm" : "aes-256-gcm";
 }

@@ -4,9 +4,12 @@
  * Invariant: nothing outside this folder knows an algorithm by name. A key has one purpose for life.
  */
 import { KeysteadError } from "../errors.ts";
-import { openAes256Gcm } from "./aes-gcm.ts";
+import { openAesGcm } from "./aes-gcm.ts";
+import type { AgreementKey } from "./agreement-key.ts";
 import { exportAsymmetric } from "./asymmetric-key.ts";
-import { openChaCha20Poly1305 } from "./chacha.ts";
+import { blsGroups, exportBls, generateBls, importBls, openBls, type BlsGroup } from "./bls12-381.ts";
+import { cbcHmacKeyBytes, openCbcHmac, type CbcHmacName } from "./cbc-hmac.ts";
+import { openChaCha20Poly1305, openXChaCha20Poly1305 } from "./chacha.ts";
 import type { CipherKey } from "./cipher-key.ts";
 import {
   ecdsaCurves,
@@ -19,7 +22,7 @@ import {
 import { ed25519Keys, openEd25519 } from "./ed25519.ts";
 import { HMAC_KEY_BYTES_MAX, hmacHashes, openHmac, type HmacHash } from "./hmac.ts";
 import type { KemKey } from "./kem-key.ts";
-import { openAesKwp } from "./key-wrap.ts";
+import { openAesKw, openAesKwp } from "./key-wrap.ts";
 import type { MacKey } from "./mac-key.ts";
 import type { ExportedMaterial, ImportedKey, KeyFormat, Material } from "./material.ts";
 import { mlDsaKeys, openMlDsa } from "./ml-dsa.ts";
@@ -28,12 +31,18 @@ import type { PublicCipherKey } from "./public-cipher-key.ts";
 import { openRsaOaep } from "./rsa-oaep.ts";
 import { openRsaSigning, RSA_DIGEST_BYTES, rsaSchemes } from "./rsa-signature.ts";
 import { generateRsa, importRsa, type RsaBits } from "./rsa.ts";
+import { exportSecp256k1, importSecp256k1 } from "./secp256k1-encoding.ts";
+import { generateSecp256k1, openSecp256k1, SECP256K1_DIGEST_BYTES } from "./secp256k1.ts";
+import type { ShownKey } from "./shown-key.ts";
 import type { SignatureEncoding, SignatureScheme, SigningKey } from "./signing-key.ts";
 import { symmetricKind } from "./symmetric-key.ts";
 import type { WrappingKey } from "./wrapping-key.ts";
+import { openX25519, x25519Keys } from "./x25519.ts";
 import { openXaes256Gcm } from "./xaes-gcm.ts";
 
-export type KeyPurpose = "encrypt" | "sign" | "mac" | "encapsulate" | "wrap";
+/** What keys are made for. Of a key to `show` the public part is shown, and nothing is made with it. */
+export const keyPurposes = ["encrypt", "sign", "mac", "encapsulate", "agree", "wrap", "show"] as const;
+export type KeyPurpose = (typeof keyPurposes)[number];
 
 interface AlgorithmBase {
   readonly purpose: KeyPurpose;
@@ -92,6 +101,20 @@ export interface KemAlgorithm extends AlgorithmBase {
   open(material: Material): KemKey;
 }
 
+/** Two keys make one shared secret. */
+export interface AgreementAlgorithm extends AlgorithmBase {
+  readonly family: "agreement";
+  readonly purpose: "agree";
+  open(material: Material): AgreementKey;
+}
+
+/** Keys that are made, kept and shown, for others to use. */
+export interface ShownAlgorithm extends AlgorithmBase {
+  readonly family: "shown";
+  readonly purpose: "show";
+  open(material: Material): ShownKey;
+}
+
 /** Key-encryption keys. */
 export interface WrapAlgorithm extends AlgorithmBase {
   readonly family: "wrap";
@@ -100,24 +123,45 @@ export interface WrapAlgorithm extends AlgorithmBase {
 }
 
 export type Algorithm =
-  CipherAlgorithm | PublicCipherAlgorithm | SignatureAlgorithm | MacAlgorithm | KemAlgorithm | WrapAlgorithm;
+  | CipherAlgorithm
+  | PublicCipherAlgorithm
+  | SignatureAlgorithm
+  | MacAlgorithm
+  | KemAlgorithm
+  | AgreementAlgorithm
+  | WrapAlgorithm
+  | ShownAlgorithm;
 
 /** One row a purpose; the first is the default. */
 type Rows = readonly [Algorithm, ...Algorithm[]];
 
-const SYMMETRIC_KEY_BYTES = 32;
 const NONCES_MAX = 2 ** 32;
 
 const catalogue = {
-  "aes-256": [cipher("AES-256-GCM", NONCES_MAX, openAes256Gcm, "A256GCM")],
-  "xaes-256": [cipher("XAES-256-GCM", undefined, openXaes256Gcm)],
-  "chacha20-poly1305": [cipher("ChaCha20-Poly1305", NONCES_MAX, openChaCha20Poly1305)],
+  "aes-256": [cipher("AES-256-GCM", 32, NONCES_MAX, openAesGcm, "A256GCM")],
+  "xaes-256": [cipher("XAES-256-GCM", 32, undefined, openXaes256Gcm)],
+  "aes-128-gcm": [cipher("AES-128-GCM", 16, NONCES_MAX, openAesGcm, "A128GCM")],
+  "aes-128-cbc-hmac-sha-256": cbcHmac("AES-128-CBC-HMAC-SHA-256", "A128CBC-HS256"),
+  "aes-256-cbc-hmac-sha-512": cbcHmac("AES-256-CBC-HMAC-SHA-512", "A256CBC-HS512"),
+  "chacha20-poly1305": [cipher("ChaCha20-Poly1305", 32, NONCES_MAX, openChaCha20Poly1305)],
+  "xchacha20-poly1305": [cipher("XChaCha20-Poly1305", 32, undefined, openXChaCha20Poly1305)],
   "rsa-2048": rsa(2048),
   "rsa-3072": rsa(3072),
   "rsa-4096": rsa(4096),
   "ecdsa-p256": ecdsa("P-256"),
   "ecdsa-p384": ecdsa("P-384"),
   "ecdsa-p521": ecdsa("P-521"),
+  secp256k1: [
+    signature("ECDSA-SECP256K1", {
+      digestBytes: SECP256K1_DIGEST_BYTES,
+      encodings: ecdsaEncodings,
+      exportFormats: ["pkcs8", "jwk"],
+      generate: generateSecp256k1,
+      import: importSecp256k1,
+      exportKey: exportSecp256k1,
+      open: openSecp256k1,
+    }),
+  ],
   ed25519: [signature("Ed25519", { ...ed25519Keys, open: openEd25519 })],
   "hmac-256": hmac("HMAC-SHA-256", "sha256"),
   "hmac-384": hmac("HMAC-SHA-384", "sha384"),
@@ -127,15 +171,14 @@ const catalogue = {
   "ml-dsa-87": mlDsa("ML-DSA-87"),
   "ml-kem-768": mlKem("ML-KEM-768"),
   "ml-kem-1024": mlKem("ML-KEM-1024"),
-  "aes-256-kwp": [
-    {
-      family: "wrap",
-      purpose: "wrap",
-      exportName: "AES-256-KWP",
-      ...symmetricKind(SYMMETRIC_KEY_BYTES),
-      open: openAesKwp,
-    },
-  ],
+  x25519: [{ family: "agreement", purpose: "agree", exportName: "X25519", ...x25519Keys, open: openX25519 }],
+  "aes-128-kw": wrapping("AES-128-KW", 16, openAesKw, "A128KW"),
+  "aes-256-kw": wrapping("AES-256-KW", 32, openAesKw, "A256KW"),
+  "aes-128-kwp": wrapping("AES-128-KWP", 16, openAesKwp),
+  "aes-256-kwp": wrapping("AES-256-KWP", 32, openAesKwp),
+  "bls12-381-g1": bls("G1"),
+  "bls12-381-g2": bls("G2"),
+  "bls12-381-g1g2": bls("G1G2"),
 } as const satisfies Record<string, Rows>;
 
 export type KeyType = keyof typeof catalogue;
@@ -163,6 +206,7 @@ export function purposesOf(type: KeyType): readonly [KeyPurpose, ...KeyPurpose[]
 
 function cipher(
   exportName: string,
+  keyBytes: number,
   noncesMax: number | undefined,
   open: (key: Buffer) => CipherKey,
   alg?: string,
@@ -172,9 +216,37 @@ function cipher(
     purpose: "encrypt",
     exportName,
     noncesMax,
-    ...symmetricKind(SYMMETRIC_KEY_BYTES, SYMMETRIC_KEY_BYTES, alg),
+    ...symmetricKind(keyBytes, keyBytes, alg),
     open: ({ bytes }) => open(bytes),
   };
+}
+
+function cbcHmac(exportName: string, alg: CbcHmacName): readonly [CipherAlgorithm] {
+  return [cipher(exportName, cbcHmacKeyBytes(alg), undefined, (key) => openCbcHmac(key, alg), alg)];
+}
+
+function wrapping(
+  exportName: string,
+  keyBytes: number,
+  open: (material: Material) => WrappingKey,
+  alg?: string,
+): readonly [WrapAlgorithm] {
+  return [{ family: "wrap", purpose: "wrap", exportName, ...symmetricKind(keyBytes, keyBytes, alg), open }];
+}
+
+function bls(group: BlsGroup): readonly [ShownAlgorithm] {
+  return [
+    {
+      family: "shown",
+      purpose: "show",
+      exportName: blsGroups[group].crv,
+      exportFormats: ["raw", "jwk"],
+      generate: () => generateBls(group),
+      import: (imported) => importBls(imported, group),
+      exportKey: (material, format) => exportBls(material, format, group),
+      open: (material) => openBls(material, group),
+    },
+  ];
 }
 
 function rsa(bits: RsaBits): readonly [SignatureAlgorithm, PublicCipherAlgorithm] {

@@ -21,6 +21,11 @@ export function hmacSha256(key: Uint8Array, data: string | Uint8Array): Buffer {
   return createHmac("sha256", key).update(data).digest();
 }
 
+/** HKDF-SHA-256 as RFC 5869 has it: at most 8160 bytes. An empty salt is the same as none. */
+export function hkdfSha256(key: Uint8Array, salt: Uint8Array, info: Uint8Array, bytes: number): SecretBytes {
+  return secretBytes(new Uint8Array(hkdfSync("sha256", key, salt, info, bytes)));
+}
+
 /** HKDF-SHA-256 without salt: a key of `bytes` bytes for the purpose that `label` names. */
 export function deriveKey(key: Uint8Array, label: string, bytes: number): SecretBytes {
   return secretBytes(new Uint8Array(hkdfSync("sha256", key, new Uint8Array(0), label, bytes)));

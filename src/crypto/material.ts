@@ -1,6 +1,6 @@
 /**
  * Key material as it is stored (sealed by the barrier), and what it looks like coming in and going out.
- * Stored layout: form (1 byte: 1 raw, 2 PKCS#8, 3 SPKI) ‖ the bytes of that form.
+ * Stored layout: form (1 byte: 1 raw, 2 PKCS#8, 3 SPKI, 4 handle) ‖ the bytes of that form.
  * Sources: PKCS#8 RFC 5958, SPKI RFC 5280 §4.1, JWK RFC 7517 and RFC 7518 §6.
  * Invariant: what is stored was parsed and written anew, so that no two encodings of one key are ever kept, and every
  * platform that the service runs on opens it. Opened keys hold on to the bytes of their material.
@@ -14,8 +14,9 @@ export type MaterialForm = "raw" | "pkcs8" | "spki";
 /** The formats in which keys come in and go out. */
 export type KeyFormat = MaterialForm | "jwk";
 
+/** As stored: `handle` is what a provider that keeps the key itself knows it by. */
 export interface Material {
-  readonly form: MaterialForm;
+  readonly form: MaterialForm | "handle";
   readonly bytes: SecretBytes;
 }
 
@@ -32,7 +33,7 @@ export type ExportedMaterial =
   | { readonly format: MaterialForm; readonly bytes: SecretBytes }
   | { readonly format: "jwk"; readonly jwk: Jwk };
 
-const formCodes = { raw: 1, pkcs8: 2, spki: 3 } as const;
+const formCodes = { raw: 1, pkcs8: 2, spki: 3, handle: 4 } as const;
 
 /** The stored layout of a material. */
 export function encodeMaterial(material: Material): SecretBytes {
@@ -41,7 +42,7 @@ export function encodeMaterial(material: Material): SecretBytes {
 
 /** The way back; throws on what `encodeMaterial` never made. */
 export function decodeMaterial(encoded: Uint8Array): Material {
-  for (const form of ["raw", "pkcs8", "spki"] as const) {
+  for (const form of ["raw", "pkcs8", "spki", "handle"] as const) {
     if (formCodes[form] === encoded[0]) return { form, bytes: secretBytes(asBuffer(encoded).subarray(1)) };
   }
   throw new KeysteadError("internal_error", { cause: new Error("stored key material has an unknown form") });

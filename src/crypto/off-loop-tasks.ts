@@ -1,6 +1,6 @@
 /**
  * The slow operations that run in workers, as tasks: making RSA keys, RSA signatures, OAEP decryption, ECDSA over a ready
- * digest, and Argon2id (RFC 9106), for passwords.
+ * digest and on secp256k1, public points of secp256k1 and BLS12-381, and Argon2id (RFC 9106), for passwords.
  * - An RSA digest is wrapped into its DigestInfo (RFC 8017 §9.2) and signed by the raw operation with type 1 padding,
  *   since the platform's `sign` would hash it once more.
  * - An ECDSA digest goes through @noble/curves for the same reason: slower, and not constant-time (docs/security.md).
@@ -17,10 +17,13 @@ import {
   type KeyObject,
   type SignKeyObjectInput,
 } from "node:crypto";
+import { bls12_381 } from "@noble/curves/bls12-381.js";
 import { p256, p384, p521 } from "@noble/curves/nist.js";
+import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type { SecretBytes } from "../bytes.ts";
 import { keyPairOf, materialOf, ownPrivateKey, type KeyPair } from "./asymmetric-key.ts";
 import { jwkBytes, type Material } from "./material.ts";
+import { secp256k1NumbersOf } from "./secp256k1-encoding.ts";
 import type { SignatureEncoding, SignatureScheme } from "./signing-key.ts";
 
 export type Task =
@@ -33,6 +36,8 @@ export type Task =
       readonly salt: Uint8Array;
       readonly cost: Argon2Cost;
     }
+  /** Takes no key, and answers the product of a secret scalar and the curve's generator. */
+  | { readonly run: "public-point"; readonly curve: PointCurve; readonly scalar: Uint8Array }
   | { readonly run: "rsa-sign"; readonly message: Uint8Array; readonly scheme: SignatureScheme }
   | { readonly run: "rsa-sign-digest"; readonly digest: Uint8Array }
   | {
@@ -62,8 +67,12 @@ export interface Argon2Cost {
 
 export type TaskResult = Uint8Array | boolean | undefined;
 
+export type PointCurve = "secp256k1" | "bls12-381-g1" | "bls12-381-g2" | "bls12-381-g1g2";
+
 /** A key opened for tasks. */
-export interface TaskKey extends KeyPair {
+export interface TaskKey {
+  /** Undefined for a key on secp256k1, which not every platform knows. */
+  readonly pair: KeyPair | undefined;
   /** The numbers of an EC key, taken out when they are first needed. */
   readonly numbers: { scalar?: Buffer; point?: Buffer };
 }
@@ -75,19 +84,68 @@ export const SHA256_DIGEST_INFO = Buffer.from("3031300d0609608648016503040201050
 
 /** Opens material for tasks. */
 export function openTaskKey(material: Material): TaskKey {
-  return taskKeyOf(keyPairOf(material));
+  const numbers = secp256k1NumbersOf(material);
+  if (numbers === undefined) return taskKeyOf(keyPairOf(material));
+  const { scalar, point } = numbers;
+  return { pair: undefined, numbers: scalar === undefined ? { point } : { scalar, point } };
 }
 
 /** An open key for tasks. */
-export function taskKeyOf({ publicKey, privateKey }: KeyPair): TaskKey {
-  return { publicKey, privateKey, numbers: {} };
+export function taskKeyOf(pair: KeyPair): TaskKey {
+  return { pair, numbers: {} };
 }
 
-/** Runs a task that takes no key; undefined for one that does. */
-export function runKeyless(task: Task): Uint8Array | undefined {
-  if (task.run === "rsa-generate") return generateRsaKey(task.modulusBits);
-  if (task.run !== "argon2id") return undefined;
-  const { message, salt: nonce, cost } = task;
+/** Runs a task. Throws where the key is of the wrong kind for it. */
+export function runTask(key: TaskKey, task: Task): TaskResult {
+  switch (task.run) {
+    case "rsa-generate":
+    case "argon2id":
+    case "public-point":
+      return runKeyless(task);
+    case "rsa-sign":
+      return sign("sha256", task.message, rsaPadding(privateKeyOf(key), task.scheme));
+    case "rsa-sign-digest":
+      return privateEncrypt(
+        { key: privateKeyOf(key), padding: constants.RSA_PKCS1_PADDING },
+        Buffer.concat([SHA256_DIGEST_INFO, task.digest]),
+      );
+    case "rsa-decrypt":
+      return decryptOaep(privateKeyOf(key), task.ciphertext, task.label);
+    case "ecdsa-sign-digest":
+      return curveOf(key).sign(task.digest, scalarOf(key), {
+        ...ecdsaOptions(task.encoding),
+        lowS: key.pair === undefined,
+      });
+    case "ecdsa-verify-digest":
+      try {
+        return curveOf(key).verify(task.signature, task.digest, pointOf(key), ecdsaOptions(task.encoding));
+      } catch {
+        return false;
+      }
+  }
+}
+
+/** The tasks that take no key; what they answer, or were given, is a secret. */
+export type KeylessTask = Extract<Task, { run: "rsa-generate" | "public-point" | "argon2id" }>;
+
+/** Whether a task takes no key. */
+export function isKeyless(task: Task): task is KeylessTask {
+  return task.run === "rsa-generate" || task.run === "public-point" || task.run === "argon2id";
+}
+
+/** Runs a task that takes no key. */
+export function runKeyless(task: KeylessTask): Uint8Array {
+  switch (task.run) {
+    case "rsa-generate":
+      return generateRsaKey(task.modulusBits);
+    case "public-point":
+      return publicPoint(task.curve, task.scalar);
+    case "argon2id":
+      return hashArgon2id(task);
+  }
+}
+
+function hashArgon2id({ message, salt: nonce, cost }: Extract<Task, { run: "argon2id" }>): Uint8Array {
   return argon2Sync("argon2id", {
     message,
     nonce,
@@ -98,30 +156,15 @@ export function runKeyless(task: Task): Uint8Array | undefined {
   });
 }
 
-/** Runs a task. Throws where the key is of the wrong kind for it. */
-export function runTask(key: TaskKey, task: Task): TaskResult {
-  switch (task.run) {
-    case "rsa-generate":
-    case "argon2id":
-      return runKeyless(task);
-    case "rsa-sign":
-      return sign("sha256", task.message, rsaPadding(ownPrivateKey(key), task.scheme));
-    case "rsa-sign-digest":
-      return privateEncrypt(
-        { key: ownPrivateKey(key), padding: constants.RSA_PKCS1_PADDING },
-        Buffer.concat([SHA256_DIGEST_INFO, task.digest]),
-      );
-    case "rsa-decrypt":
-      return decryptOaep(ownPrivateKey(key), task.ciphertext, task.label);
-    case "ecdsa-sign-digest":
-      return curveOf(key).sign(task.digest, scalarOf(key), ecdsaOptions(task.encoding));
-    case "ecdsa-verify-digest":
-      try {
-        return curveOf(key).verify(task.signature, task.digest, pointOf(key), ecdsaOptions(task.encoding));
-      } catch {
-        return false;
-      }
-  }
+/** On secp256k1 uncompressed (SEC 1 §2.3.3), on BLS12-381 compressed. */
+function publicPoint(curve: PointCurve, scalar: Uint8Array): Uint8Array {
+  if (curve === "secp256k1") return secp256k1.getPublicKey(scalar, false);
+  const { G1, G2 } = bls12_381;
+  const number = G1.Point.Fn.fromBytes(scalar);
+  const inG1 = (): Uint8Array => G1.Point.BASE.multiply(number).toBytes();
+  const inG2 = (): Uint8Array => G2.Point.BASE.multiply(number).toBytes();
+  if (curve === "bls12-381-g1") return inG1();
+  return curve === "bls12-381-g2" ? inG2() : Buffer.concat([inG1(), inG2()]);
 }
 
 /** A fresh RSA key as PKCS#8; it takes up to seconds. */
@@ -166,22 +209,32 @@ function ecdsaOptions(encoding: SignatureEncoding): {
   return { prehash: false, lowS: false, format: encoding === "der" ? "der" : "compact" };
 }
 
-function curveOf({ publicKey }: TaskKey): (typeof curves)[keyof typeof curves] {
-  const name = publicKey.asymmetricKeyDetails?.namedCurve;
+function curveOf({ pair }: TaskKey): (typeof curves)[keyof typeof curves] {
+  if (pair === undefined) return secp256k1;
+  const name = pair.publicKey.asymmetricKeyDetails?.namedCurve;
   if (name === "prime256v1" || name === "secp384r1" || name === "secp521r1") return curves[name];
   throw new Error("a task for an EC key was given another one");
 }
 
-function scalarOf(key: TaskKey): Buffer {
-  return (key.numbers.scalar ??= jwkNumber(ownPrivateKey(key), "d"));
+function privateKeyOf({ pair }: TaskKey): KeyObject {
+  if (pair === undefined) throw new Error("a task for another kind of key was given an EC key");
+  return ownPrivateKey(pair);
 }
 
-function pointOf({ publicKey, numbers }: TaskKey): Buffer {
-  return (numbers.point ??= Buffer.concat([
-    Buffer.of(4),
-    jwkNumber(publicKey, "x"),
-    jwkNumber(publicKey, "y"),
-  ]));
+function scalarOf(key: TaskKey): Buffer {
+  return (key.numbers.scalar ??= jwkNumber(privateKeyOf(key), "d"));
+}
+
+function pointOf({ pair, numbers }: TaskKey): Buffer {
+  if (pair === undefined && numbers.point === undefined) throw new Error("an EC key came without its point");
+  if (pair !== undefined) {
+    numbers.point ??= Buffer.concat([
+      Buffer.of(4),
+      jwkNumber(pair.publicKey, "x"),
+      jwkNumber(pair.publicKey, "y"),
+    ]);
+  }
+  return numbers.point ?? Buffer.alloc(0);
 }
 
 function jwkNumber(key: KeyObject, member: "d" | "x" | "y"): Buffer {

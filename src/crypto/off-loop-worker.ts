@@ -3,7 +3,14 @@ import { setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
 import { secretBytes, wipe } from "../bytes.ts";
 import { KeptKeys } from "./kept-keys.ts";
-import { openTaskKey, runKeyless, runTask, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
+import {
+  isKeyless,
+  openTaskKey,
+  runKeyless,
+  runTask,
+  type TaskKey,
+  type TaskResult,
+} from "./off-loop-tasks.ts";
 import type { PoolAnswer, PoolRequest } from "./worker-pool.ts";
 
 const port = parentPort;
@@ -23,17 +30,17 @@ try {
 port.on("message", (request: PoolRequest) => {
   const made = answer(request);
   port.postMessage(made);
-  // The message holds a copy: of a fresh key, and of what a password gave, there shall be no other.
   const { task } = request;
+  if (!isKeyless(task)) return;
+  // The message holds a copy: of a fresh key, a scalar, and what a password gave, there shall be no other.
+  if ("result" in made && made.result instanceof Uint8Array) wipe(made.result);
+  if (task.run === "public-point") wipe(task.scalar);
   if (task.run === "argon2id") wipe(task.message);
-  const isSecret = task.run === "rsa-generate" || task.run === "argon2id";
-  if (isSecret && "result" in made && made.result instanceof Uint8Array) wipe(made.result);
 });
 
 function answer({ id, keyId, material, task }: PoolRequest): PoolAnswer {
   try {
-    const keyless = runKeyless(task);
-    if (keyless !== undefined) return { id, result: keyless };
+    if (isKeyless(task)) return { id, result: runKeyless(task) };
     let key = keys.get(keyId);
     if (key === undefined) {
       if (material === undefined) throw new Error("a worker was not sent its key");

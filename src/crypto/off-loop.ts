@@ -6,13 +6,22 @@
  * nothing else under way is done at once, at most one in a turn of the event loop; under load everything goes to threads.
  * Invariant: no turn is held for more than about a millisecond; what waits is bounded, and `busy` is the answer beyond.
  */
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { generateKeyPair, sign, verify, type KeyObject, type SignKeyObjectInput } from "node:crypto";
 import { secretBytes } from "../bytes.ts";
 import { materialOf, type KeyPair } from "./asymmetric-key.ts";
 import { Limiter } from "./limiter.ts";
 import type { Material } from "./material.ts";
-import { runTask, taskKeyOf, type Task, type TaskKey, type TaskResult } from "./off-loop-tasks.ts";
+import {
+  openTaskKey,
+  runKeyless,
+  runTask,
+  taskKeyOf,
+  type PointCurve,
+  type Task,
+  type TaskKey,
+  type TaskResult,
+} from "./off-loop-tasks.ts";
 import { noKey, WorkerPool, type PoolKey } from "./worker-pool.ts";
 
 /** How many operations run at once; whoever has many to run gains nothing by asking for more at a time. */
@@ -87,6 +96,15 @@ export async function generateRsaMaterial(modulusBits: number): Promise<Material
   return { form: "pkcs8", bytes: secretBytes(bytes) };
 }
 
+/** The public point of a secret scalar. On secp256k1 it is brief; on BLS12-381 it takes milliseconds. Rejects with `busy`. */
+export async function publicPointOf(curve: PointCurve, scalar: Uint8Array): Promise<Uint8Array> {
+  const task = { run: "public-point", curve, scalar } as const;
+  if (curve === "secp256k1" && takeTurn()) return runKeyless(task);
+  const point = await workers.run(noKey, task);
+  if (!(point instanceof Uint8Array)) throw new Error("a task that makes a point answered none");
+  return point;
+}
+
 /** A fresh EC key. Rejects with `busy`. */
 export function generateEcPair(namedCurve: string): Promise<KeyObject> {
   return native.run(
@@ -104,13 +122,21 @@ export function generateEcPair(namedCurve: string): Promise<KeyObject> {
 export class OffLoopKey implements PoolKey {
   readonly id = ++lastKeyId;
   readonly #key: TaskKey;
+  readonly #copy: () => Material;
 
-  constructor(pair: KeyPair) {
-    this.#key = taskKeyOf(pair);
+  /** @param source an open pair, or the material of a key that the platform does not open */
+  constructor(source: KeyPair | Material) {
+    if ("form" in source) {
+      this.#key = openTaskKey(source);
+      this.#copy = () => ({ form: source.form, bytes: secretBytes(Buffer.from(source.bytes)) });
+    } else {
+      this.#key = taskKeyOf(source);
+      this.#copy = () => materialOf(source.privateKey ?? source.publicKey);
+    }
   }
 
   material(): Material {
-    return materialOf(this.#key.privateKey ?? this.#key.publicKey);
+    return this.#copy();
   }
 
   /** Rejects with `busy`. */

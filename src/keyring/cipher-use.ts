@@ -1,7 +1,7 @@
 /**
  * Encrypting and decrypting under keys.
- * Ciphertext layout: key version (4 bytes big-endian) ‖ what the algorithm makes: nonce (12 bytes, 24 for xaes-256) ‖
- * ciphertext ‖ tag (16) for the AEAD ciphers, one block as long as the modulus for RSA-OAEP (RFC 8017 §7.1).
+ * Ciphertext layout: key version (4 bytes big-endian) ‖ what the algorithm makes: nonce (12, 16 or 24 bytes) ‖
+ * ciphertext ‖ tag (16 or 32) for the AEAD ciphers, one block as long as the modulus for RSA-OAEP (RFC 8017 §7.1).
  * Invariant: every nonce is counted before it is drawn; every reason why something does not decrypt looks the same;
  * nothing here waits where key and version are at hand.
  */
@@ -89,10 +89,19 @@ function takesNonce({ nonces }: CipherVersion): boolean {
   return nonces === undefined || nonces.take(1);
 }
 
-function encryptUnder({ version, key }: CipherVersion, { plaintext, aad }: Plaintext): Encrypted {
-  const ciphertext = key.encrypt(plaintext, aad, VERSION_BYTES);
+function encryptUnder(
+  { version, key }: CipherVersion,
+  { plaintext, aad }: Plaintext,
+): Encrypted | Promise<Encrypted> {
+  const made = key.encrypt(plaintext, aad, VERSION_BYTES);
+  return made instanceof Promise
+    ? made.then((ciphertext) => encrypted(version, key.nonceBytes, ciphertext))
+    : encrypted(version, key.nonceBytes, made);
+}
+
+function encrypted(version: number, nonceBytes: number, ciphertext: Buffer): Encrypted {
   ciphertext.writeUInt32BE(version);
-  return { version, nonceBytes: key.nonceBytes, ciphertext };
+  return { version, nonceBytes, ciphertext };
 }
 
 async function encryptPublic(
@@ -104,7 +113,11 @@ async function encryptPublic(
   const opened = await openedAs(keyring, key, version, "public-cipher");
   const header = Buffer.alloc(VERSION_BYTES);
   header.writeUInt32BE(version);
-  return { version, nonceBytes: 0, ciphertext: Buffer.concat([header, opened.key.encrypt(plaintext, aad)]) };
+  return {
+    version,
+    nonceBytes: 0,
+    ciphertext: Buffer.concat([header, await opened.key.encrypt(plaintext, aad)]),
+  };
 }
 
 /**
@@ -125,8 +138,19 @@ export function decrypt(
   if (keyAlgorithm(key).family === "public-cipher") return decryptPrivate(keyring, key, version, body, aad);
   const opened = openedAs(keyring, key, version, "cipher");
   return opened instanceof Promise
-    ? opened.then((found) => decrypted(version, found.key.decrypt(body, aad)))
-    : decrypted(version, opened.key.decrypt(body, aad));
+    ? opened.then((found) => decryptUnder(found, body, aad))
+    : decryptUnder(opened, body, aad);
+}
+
+function decryptUnder(
+  { version, key }: CipherVersion,
+  body: Buffer,
+  aad: Uint8Array | undefined,
+): Decrypted | Promise<Decrypted> {
+  const opened = key.decrypt(body, aad);
+  return opened instanceof Promise
+    ? opened.then((plaintext) => decrypted(version, plaintext))
+    : decrypted(version, opened);
 }
 
 /** Versions of a cipher key, and of an RSA key, that a ciphertext which names none is tried with. */

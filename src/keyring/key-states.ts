@@ -19,6 +19,7 @@ export const keyUses = [
   "verify_mac",
   "encapsulate",
   "decapsulate",
+  "agree",
   "wrap",
   "unwrap",
   "export",

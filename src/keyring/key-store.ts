@@ -4,13 +4,14 @@
  * against the opened record, so that an edited or swapped row fails closed.
  */
 import { decodeMaterial, encodeMaterial, type Material } from "../crypto/material.ts";
+import type { Providers } from "../crypto/providers.ts";
 import { KeysteadError } from "../errors.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import type { Schema } from "../storage/schema.ts";
 import { sliceOf, type IsVisible, type Slice } from "../storage/slice.ts";
 import { StoreConflict, type Store, type Write } from "../storage/store.ts";
 import { keyAlgorithm, keyDueAt, type Key, type KeyHandle, type KeyRecord } from "./key.ts";
-import { openVersion, type OpenedVersion } from "./opened-version.ts";
+import type { OpenedVersion } from "./opened-version.ts";
 import { NonceCounter } from "./nonce-counter.ts";
 
 export class KeyStore {
@@ -18,11 +19,14 @@ export class KeyStore {
   readonly #barrier: Barrier;
   /** Replaces the catalogue's nonce limit: tests cannot draw 2³² nonces. */
   readonly #noncesMax: number | undefined;
+  /** Where keys are made and opened. */
+  readonly providers: Providers;
 
-  constructor(store: Store, barrier: Barrier, noncesMax?: number) {
+  constructor(store: Store, barrier: Barrier, noncesMax: number | undefined, providers: Providers) {
     this.#store = store;
     this.#barrier = barrier;
     this.#noncesMax = noncesMax;
+    this.providers = providers;
   }
 
   /** The key of this id or name in the project, or undefined. */
@@ -112,7 +116,9 @@ export class KeyStore {
     const max = algorithm.family === "cipher" ? algorithm.noncesMax : undefined;
     const noncesMax = max === undefined ? undefined : (this.#noncesMax ?? max);
     const nonces = noncesMax === undefined ? undefined : await this.#nonceCounter(key, version, noncesMax);
-    return openVersion(algorithm, material, version, nonces);
+    // Spelt out member by member, so that all opened versions have one shape.
+    const opened = await this.providers.of(key.provider).open(key, material);
+    return { ...opened, version, nonces };
   }
 
   async #nonceCounter(key: Key, version: number, noncesMax: number): Promise<NonceCounter> {

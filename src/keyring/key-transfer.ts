@@ -39,8 +39,8 @@ export interface ExportedKey {
 
 export interface PublicKey {
   readonly version: number;
-  /** SubjectPublicKeyInfo (RFC 5280 §4.1). */
-  readonly der: Uint8Array;
+  /** SubjectPublicKeyInfo (RFC 5280 §4.1); undefined for kinds of keys that have none. */
+  readonly der: Uint8Array | undefined;
   readonly jwk: Readonly<Record<string, string>>;
 }
 
@@ -49,10 +49,19 @@ export async function publicKeyOf(keyring: Keyring, key: Key, version: number): 
   if (key.state === "destroyed") throw new KeysteadError("key_destroyed");
   const opened = await keyring.version(key, version);
   if (opened === undefined) throw new KeysteadError("key_version_not_found");
-  if (opened.family === "signature" || opened.family === "public-cipher" || opened.family === "kem") {
-    return { version, der: opened.key.publicKeyDer(), jwk: opened.key.publicKeyJwk() };
+  switch (opened.family) {
+    case "signature":
+    case "public-cipher":
+    case "kem":
+    case "agreement":
+      return { version, der: opened.key.publicKeyDer(), jwk: opened.key.publicKeyJwk() };
+    case "shown":
+      return { version, der: undefined, jwk: opened.key.publicKeyJwk() };
+    case "cipher":
+    case "mac":
+    case "wrap":
+      throw new KeysteadError("key_usage");
   }
-  throw new KeysteadError("key_usage");
 }
 
 /** What was wrapped, ready to be imported. Throws `unwrap_failed`, and what the wrapping key's state forbids. */
@@ -70,7 +79,7 @@ export async function unwrapImported(
     const opened = await keyring.version(wrapping, version);
     if (opened === undefined) break;
     let bytes: Uint8Array | undefined;
-    if (opened.family === "wrap") bytes = opened.key.unwrap(wrapped);
+    if (opened.family === "wrap") bytes = await opened.key.unwrap(wrapped);
     else if (opened.family === "public-cipher") bytes = await unwrapWithRsa(opened.key, wrapped);
     if (bytes === undefined) continue;
     return { format, bytes };
@@ -94,7 +103,7 @@ export async function exportMaterial(
   const algorithm = keyAlgorithm(key);
   const wanted = format ?? algorithm.exportFormats[0] ?? "raw";
   const material = await keyring.material(key, version);
-  const exported = algorithm.exportKey(material, wanted);
+  const exported = await keyring.exportKey(key, material, wanted);
   const facts = { algorithm: algorithm.exportName, version };
   if (under === undefined) return { ...facts, exportedMaterial: exported, isWrapped: false };
   if (exported.format === "jwk")

@@ -31,6 +31,8 @@ export interface KeyRecord {
   readonly type: KeyType;
   /** What it was made for; fixed at creation. */
   readonly purpose: KeyPurpose;
+  /** Who made its material and opens it; absent: the software provider. Fixed at creation. */
+  readonly provider?: string;
   readonly state: KeyState;
   readonly createdAt: string;
   readonly revokedAt?: string;

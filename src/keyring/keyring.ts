@@ -3,10 +3,13 @@
  * Invariant: a change is committed with its audit entry at the next revision, or not at all; two concurrent rotations
  * make two versions. What is remembered is bounded, and dropped or replaced at the moment a change is durable.
  */
-import { algorithmOf, purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
-import type { ImportedKey, Material } from "../crypto/material.ts";
+import { purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
+import type { ExportedMaterial, ImportedKey, KeyFormat, Material } from "../crypto/material.ts";
+import type { CryptoProvider, KeyKind } from "../crypto/provider.ts";
+import { capabilityFor } from "../crypto/providers.ts";
+import { SOFTWARE } from "../crypto/software-provider.ts";
 import { randomId } from "../crypto/random.ts";
-import { KeysteadError } from "../errors.ts";
+import { asKeysteadError, KeysteadError } from "../errors.ts";
 import type { CommitChange } from "../audit/change.ts";
 import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import { SerialQueue } from "../serial-queue.ts";
@@ -40,6 +43,8 @@ export interface KeySpec {
   readonly type: KeyType;
   /** One of the type's purposes; its first where it is absent. */
   readonly purpose?: KeyPurpose | undefined;
+  /** Who makes and opens its material; the default provider where it is absent. */
+  readonly provider?: string | undefined;
   readonly exportable: boolean;
   readonly description?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
@@ -101,9 +106,25 @@ export class Keyring {
   async create(projectId: string, spec: KeySpec, commit: CommitChange): Promise<Key> {
     assertName(spec.name);
     const purpose = spec.purpose ?? purposesOf(spec.type)[0];
-    const algorithm = algorithmOf(spec.type, purpose);
+    const kind: KeyKind = { type: spec.type, purpose };
+    const provider = this.#options.keys.providers.forNew(spec.provider);
+    const { imports } = capabilityFor(provider, kind);
+    if (spec.exportable && provider.exportKey === undefined) {
+      throw new KeysteadError("invalid_body", {
+        field: "exportable",
+        detail: "keys of this provider never leave it",
+      });
+    }
+    if (spec.imported !== undefined && !imports) {
+      throw new KeysteadError("invalid_body", {
+        field: "provider",
+        detail: "the provider takes no keys of this type from outside",
+      });
+    }
     const material =
-      spec.imported === undefined ? await algorithm.generate() : await algorithm.import(spec.imported);
+      spec.imported === undefined
+        ? await provider.generate(kind)
+        : await provider.import(kind, spec.imported);
     const createdAt = this.#nowText();
     const publicOnly = material.form === "spki";
     const { description, labels, rotationPeriodDays } = spec;
@@ -118,6 +139,7 @@ export class Keyring {
       name: spec.name,
       type: spec.type,
       purpose,
+      ...(provider.name === SOFTWARE ? {} : { provider: provider.name }),
       state: "enabled",
       createdAt,
       exportable: spec.exportable,
@@ -132,7 +154,10 @@ export class Keyring {
       const writes = [...this.#options.keys.insert(key, material), ...this.#aliasWrites(key, aliases)];
       await commit(writes, { resource: `key:${key.name}`, version: 1 });
     } catch (error) {
-      throw error instanceof StoreConflict ? new KeysteadError("key_exists") : error;
+      if (!(error instanceof StoreConflict)) throw error;
+      // Of any other failure nobody knows whether the key was stored.
+      await provider.destroy?.(kind, material);
+      throw new KeysteadError("key_exists");
     }
     this.#remember(key);
     return key;
@@ -148,14 +173,11 @@ export class Keyring {
     commit: CommitChange,
     isDue: (key: Key) => boolean = () => true,
   ): Promise<Key> {
-    // Made once: a try that lost against another writer uses it for the number after the winner's.
-    let material: Material | undefined;
-    return this.#change(projectId, handle, commit, async (key) => {
+    return this.#changeWithMaterial(projectId, handle, commit, async (key, material) => {
       if (!isDue(key)) return undefined;
       assertAllowed(key.state, "rotate");
       if (key.publicOnly) throw new KeysteadError("key_public_only");
-      material ??= await keyAlgorithm(key).generate();
-      return this.#withVersion({ ...key, revision: key.revision + 1 }, material);
+      return this.#withVersion({ ...key, revision: key.revision + 1 }, await material());
     });
   }
 
@@ -170,14 +192,22 @@ export class Keyring {
     wanted: number | undefined,
     commit: CommitChange,
   ): Promise<Key> {
-    let material: Material | undefined;
-    return this.#change(projectId, handle, commit, async (key) => {
-      assertNext(key, wanted);
-      assertAllowed(key.state, "rotate");
-      material ??= await keyAlgorithm(key).import(imported);
-      if ((material.form === "spki") !== key.publicOnly) throw new KeysteadError("invalid_key_material");
-      return this.#withVersion({ ...key, revision: key.revision + 1 }, material);
-    });
+    return this.#changeWithMaterial(
+      projectId,
+      handle,
+      commit,
+      async (key, made) => {
+        assertNext(key, wanted);
+        assertAllowed(key.state, "rotate");
+        const material = await made();
+        if ((material.form === "spki") !== key.publicOnly) throw new KeysteadError("invalid_key_material");
+        return this.#withVersion({ ...key, revision: key.revision + 1 }, material);
+      },
+      async (provider, key) => {
+        if (!capabilityFor(provider, key).imports) throw new KeysteadError("key_usage");
+        return provider.import(key, imported);
+      },
+    );
   }
 
   /** Rotates the key if its period is over; somebody may have done it meanwhile. */
@@ -202,8 +232,7 @@ export class Keyring {
     { alias, assertRename }: NameChanges = {},
   ): Promise<Key> {
     const step = updating(update);
-    let material: Material | undefined;
-    return this.#change(projectId, handle, commit, async (key) => {
+    return this.#changeWithMaterial(projectId, handle, commit, async (key, material) => {
       const updated = step(key, this.#options.now());
       if (updated.name !== key.name) {
         assertRename?.(key.name);
@@ -215,8 +244,7 @@ export class Keyring {
       if (!key.exportable || next.exportable || keyAlgorithm(key).family !== "cipher") {
         return { next, writes: [...this.#options.keys.update(next), ...writes], version: 0 };
       }
-      material ??= await keyAlgorithm(key).generate();
-      const versioned = this.#withVersion({ ...next, uncountedUpTo: latestVersion(key) }, material);
+      const versioned = this.#withVersion({ ...next, uncountedUpTo: latestVersion(key) }, await material());
       return { ...versioned, writes: [...versioned.writes, ...writes] };
     });
   }
@@ -317,14 +345,17 @@ export class Keyring {
 
   async #destroy(projectId: string, id: string, commit: CommitChange, step: Step): Promise<Key> {
     const { keys } = this.#options;
-    const destroyed = await this.#change(projectId, id, commit, (key) => {
+    const destroyed = await this.#change(projectId, id, commit, async (key) => {
       const next = step(key, this.#options.now());
-      if (next === key) return Promise.resolve(undefined);
-      return Promise.resolve({
-        next,
-        writes: [...keys.update(next), ...keys.removeVersions(key), this.#options.aliases.removeAll(key.id)],
-        version: 0,
-      });
+      if (next === key) return undefined;
+      // Before the record forgets what the provider knows the key by: where either fails, the job does both again.
+      await this.#destroyAtProvider(key);
+      const writes = [
+        ...keys.update(next),
+        ...keys.removeVersions(key),
+        this.#options.aliases.removeAll(key.id),
+      ];
+      return { next, writes, version: 0 };
     });
     for (const { version } of destroyed.versions) this.versionCache.forget(`${id}/${version}`);
     return destroyed;
@@ -353,6 +384,18 @@ export class Keyring {
     const material = await this.#options.keys.material(key, version);
     if (material === undefined) throw new KeysteadError("key_version_not_found");
     return material;
+  }
+
+  /** Material in a format, as its provider gives it. Throws `key_not_exportable` where nothing leaves the provider. */
+  async exportKey(key: Key, material: Material, format: KeyFormat): Promise<ExportedMaterial> {
+    const provider = this.#providerOf(key);
+    if (provider.exportKey === undefined) throw new KeysteadError("key_not_exportable");
+    return provider.exportKey(key, material, format);
+  }
+
+  /** Whether keys may leave the provider of a new key. Throws `invalid_body` for one that is not there. */
+  letsExport(provider: string | undefined): boolean {
+    return this.#options.keys.providers.forNew(provider).exportKey !== undefined;
   }
 
   /** Rotates a key whose latest version has used up its nonces; concurrent calls make one version. */
@@ -393,12 +436,50 @@ export class Keyring {
     return { next: { ...updated, revision: key.revision + 1, aliases: kept }, writes };
   }
 
+  #providerOf(key: Key): CryptoProvider {
+    return this.#options.keys.providers.of(key.provider);
+  }
+
+  async #destroyAtProvider(key: Key): Promise<void> {
+    if (key.provider === undefined) return;
+    const provider = this.#providerOf(key);
+    if (provider.destroy === undefined) return;
+    for (const { version } of key.versions) await provider.destroy(key, await this.material(key, version));
+  }
+
   /** The change that gives a key, which is at its next revision already, one version more. */
   #withVersion(key: Key, material: Material): Planned {
     const version = latestVersion(key) + 1;
     const next: Key = { ...key, versions: [...key.versions, { version, createdAt: this.#nowText() }] };
     const { keys } = this.#options;
     return { next, writes: [...keys.update(next), ...keys.insertVersion(next, version, material)], version };
+  }
+
+  /**
+   * As `#change`, with fresh material for whoever asks. It is made once: a try that lost against another writer uses it for
+   * the number after the winner's. Where every try lost, its provider takes it back.
+   */
+  async #changeWithMaterial(
+    projectId: string,
+    handle: string,
+    commit: CommitChange,
+    plan: (key: Key, material: () => Promise<Material>) => Promise<Planned | undefined>,
+    make: (provider: CryptoProvider, key: Key) => Material | Promise<Material> = (provider, key) =>
+      provider.generate(key),
+  ): Promise<Key> {
+    let made: { readonly key: Key; readonly material: Material } | undefined;
+    try {
+      return await this.#change(projectId, handle, commit, (key) =>
+        plan(key, async () => {
+          made ??= { key, material: await make(this.#providerOf(key), key) };
+          return made.material;
+        }),
+      );
+    } catch (error) {
+      const isLost = error instanceof StoreConflict || asKeysteadError(error).code === "conflict";
+      if (made !== undefined && isLost) await this.#providerOf(made.key).destroy?.(made.key, made.material);
+      throw error;
+    }
   }
 
   /** Runs a change until it meets no other writer. A plan that gives nothing leaves the key as it is. */

@@ -80,8 +80,11 @@ export function schedulingDeletion(days: number, freesNames = false): Step {
  * @param names the names that it has from then on, where the deletion had freed them
  */
 export function cancellingDeletion(names: Pick<Key, "name" | "aliases"> | undefined): Step {
-  return (key) => {
+  return (key, nowMs) => {
     assertAllowed(key.state, "cancel_deletion");
+    // Its provider may have destroyed the material already.
+    if (key.provider !== undefined && key.deletion !== undefined && Date.parse(key.deletion.dueAt) <= nowMs)
+      throw new KeysteadError("conflict");
     const state: KeyState = key.deletion?.stateBefore ?? "disabled";
     const kept = names === undefined ? key : { ...without(without(key, "nameBefore"), "aliases"), ...names };
     return { ...without(kept, "deletion"), state, revision: key.revision + 1 };

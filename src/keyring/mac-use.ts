@@ -28,7 +28,7 @@ export async function mac(keyring: Keyring, key: Key, { message }: MacInput, wan
   assertUse(key, "mac", "mac");
   const version = makingVersion(key, wanted);
   const opened = await openedAs(keyring, key, version, "mac");
-  return { version, mac: opened.key.mac(message) };
+  return { version, mac: await opened.key.mac(message) };
 }
 
 /** Whether a version of the key made the code. */
@@ -44,7 +44,7 @@ export async function verifyMac(
     version === undefined ? newest.reverse().filter((candidate) => mayOpen(key, candidate)) : [version];
   for (const candidate of candidates) {
     const opened = await openedAs(keyring, key, candidate, "mac");
-    if (opened.key.verify(message, code)) return { valid: true, version: candidate };
+    if (await opened.key.verify(message, code)) return { valid: true, version: candidate };
   }
   return { valid: false, version: version ?? latestVersion(key) };
 }

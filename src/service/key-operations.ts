@@ -33,6 +33,8 @@ export interface KeyCreateInput extends Named {
   readonly purpose: KeyPurpose | undefined;
   /** Undefined takes the default: true for a symmetric key of a service that may export keys, false for all others. */
   readonly exportable: boolean | undefined;
+  /** Undefined takes the service's default. */
+  readonly provider?: string | undefined;
   readonly description: string | undefined;
   readonly labels: Readonly<Record<string, string>> | undefined;
   readonly rotationPeriodDays: number | undefined;
@@ -309,7 +311,7 @@ function createKey(
   imported: ImportedKey | undefined,
 ): Promise<Key> {
   const { caller, project, services } = context;
-  const { name, type, description, labels, rotationPeriodDays, aliases } = input;
+  const { name, type, provider, description, labels, rotationPeriodDays, aliases } = input;
   const purpose = input.purpose ?? purposesOf(type)[0];
   if (!purposesOf(type).includes(purpose)) {
     throw new KeysteadError("invalid_body", { field: "purpose", detail: "the type has no such purpose" });
@@ -318,11 +320,12 @@ function createKey(
     caller.kind === "service" &&
     algorithmOf(type, purpose).family === "cipher" &&
     rotationPeriodDays === undefined &&
+    services.keyring.letsExport(provider) &&
     context.allows("kms:export_key", { project: project.id, name });
   const exportable = input.exportable ?? mayExport;
   return services.keyring.create(
     project.id,
-    { name, type, purpose, exportable, description, labels, rotationPeriodDays, imported, aliases },
+    { name, type, purpose, provider, exportable, description, labels, rotationPeriodDays, imported, aliases },
     context.commit,
   );
 }

@@ -1,6 +1,7 @@
 /** The operations that sign, authenticate and agree: signatures, MACs, key encapsulation, and random bytes. */
 import type { Buffer } from "node:buffer";
 import { randomSecret } from "../crypto/random.ts";
+import { agree, type Agreed, type AgreeInput } from "../keyring/agreement-use.ts";
 import { decapsulate, encapsulate, type Decapsulated, type Encapsulated } from "../keyring/kem-use.ts";
 import { mac, verifyMac, type Mac, type MacInput, type VerifyMacInput } from "../keyring/mac-use.ts";
 import type { Key } from "../keyring/key.ts";
@@ -94,6 +95,18 @@ export const keyDecapsulate: ProjectOperation<Named & { readonly ciphertext: Uin
     context.version = result.version;
     return result;
   },
+};
+
+export const keyAgree: ProjectOperation<Named & AgreeInput, Agreed> = {
+  id: "key.agree",
+  scope: "kms:decrypt",
+  inProject: true,
+  resource: keyResource,
+  run: (context, input) =>
+    noteVersion(
+      context,
+      withKey(context, input, (key) => agree(context.services.keyring, key, input)),
+    ),
 };
 
 export const randomGenerate: GlobalOperation<{ readonly bytes: number }, Buffer> = {

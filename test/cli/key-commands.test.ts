@@ -194,6 +194,21 @@ describe("the whole life and use of keys on the command line", () => {
     assert.deepEqual(secret.bytes, readFileSync(shared));
   });
 
+  test("two keys agree on one secret, each from the other's PEM file", async () => {
+    const secrets: string[] = [];
+    for (const name of ["ours", "theirs"]) await done(["key", "create", name, "x25519"]);
+    for (const [own, peer] of [
+      ["ours", "theirs"],
+      ["theirs", "ours"],
+    ] as const) {
+      const file = join(folder, `${peer}.pem`);
+      await done(["key", "public", peer, "--out", file]);
+      secrets.push((await done(["agree", own, "--peer", file, "--info", "orders", "--bytes", "48"])).stdout);
+    }
+    assert.match(secrets[0] ?? "", /^[A-Za-z0-9+/]{64}\n$/);
+    assert.equal(secrets[0], secrets[1]);
+  });
+
   test("a ciphertext moves to another version, key and context", async () => {
     await done(["key", "create", "from"]);
     await done(["key", "create", "to", "chacha20-poly1305"]);

@@ -11,9 +11,17 @@ import type { ExportedMaterial, ImportedKey, Jwk, Material } from "../../src/cry
 
 const rows = keyTypes.flatMap((type) => purposesOf(type).map((purpose) => ({ type, purpose })));
 const symmetric: readonly KeyType[] = keyTypes.filter((type) =>
-  algorithmOf(type).exportFormats.includes("raw"),
+  ["cipher", "mac", "wrap"].includes(algorithmOf(type).family),
 );
-const seedTypes = ["ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-kem-768", "ml-kem-1024"] as const;
+const seedTypes = [
+  "ed25519",
+  "x25519",
+  "ml-dsa-44",
+  "ml-dsa-65",
+  "ml-dsa-87",
+  "ml-kem-768",
+  "ml-kem-1024",
+] as const;
 
 describe("the catalogue", () => {
   test("gives an RSA key one purpose of two, to sign where nothing is said, and all others one", () => {
@@ -73,6 +81,7 @@ describe("a key of each type and purpose", () => {
   for (const { type, purpose } of rows) {
     const algorithm = algorithmOf(type, purpose);
     if (algorithm.family === "cipher" || algorithm.family === "mac" || algorithm.family === "wrap") continue;
+    if (algorithm.family === "shown") continue;
     test(`${type} to ${purpose}: shows the public part alone, the same from either part`, async () => {
       const material = await algorithm.generate();
       const whole = algorithm.open(material);

@@ -3,8 +3,9 @@
  * it reads, and uses it. Reads JSON from stdin, writes JSON to stdout.
  */
 import { text } from "node:stream/consumers";
-import { algorithmOf, type KeyPurpose, type KeyType } from "../../src/crypto/catalogue.ts";
-import { decodeMaterial, encodeMaterial } from "../../src/crypto/material.ts";
+import type { AgreementKey } from "../../src/crypto/agreement-key.ts";
+import { algorithmOf, type Algorithm, type KeyPurpose, type KeyType } from "../../src/crypto/catalogue.ts";
+import { decodeMaterial, encodeMaterial, type Jwk, type Material } from "../../src/crypto/material.ts";
 
 export interface Portable {
   readonly type: KeyType;
@@ -15,7 +16,7 @@ export interface Portable {
   readonly made: string;
 }
 
-export const portableMessage = Buffer.from("on both");
+export const portableMessage = Buffer.from("on both runtimes");
 
 /** What a material makes that only the same key can check: a ciphertext, a signature, a code, an encapsulation. */
 export async function useMaterial(type: KeyType, purpose: KeyPurpose, stored: Buffer): Promise<Buffer> {
@@ -36,6 +37,10 @@ export async function useMaterial(type: KeyType, purpose: KeyPurpose, stored: Bu
       const { ciphertext, sharedSecret } = await algorithm.open(material).encapsulate();
       return Buffer.concat([sharedSecret, ciphertext]);
     }
+    case "agreement":
+      return agreed(algorithm.open(material));
+    case "shown":
+      return Buffer.from(JSON.stringify(algorithm.open(material).publicKeyJwk()));
   }
 }
 
@@ -61,7 +66,27 @@ export async function checkMade({ type, purpose, stored, made }: Portable): Prom
       const secret = await algorithm.open(material).decapsulate(bytes.subarray(32));
       return secret !== undefined && secret.equals(bytes.subarray(0, 32));
     }
+    case "agreement":
+      return agreed(algorithm.open(material)).equals(bytes);
+    case "shown": {
+      const jwk = algorithm.open(material).publicKeyJwk();
+      const { d: scalar } = wholeJwk(algorithm, material);
+      // Computed anew here, and found to be the stored one.
+      const imported = await algorithm.import({ format: "jwk", jwk: { ...jwk, d: scalar } });
+      return imported.bytes.equals(material.bytes) && JSON.stringify(jwk) === bytes.toString();
+    }
   }
+}
+
+/** What the key has in common with the public key of Bob in RFC 7748 §6.1. */
+function agreed(key: AgreementKey): Buffer {
+  const peer = Buffer.from("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f", "hex");
+  return key.agree(peer) ?? Buffer.alloc(0);
+}
+
+function wholeJwk(algorithm: Algorithm, material: Material): Jwk {
+  const exported = algorithm.exportKey(material, "jwk");
+  return exported.format === "jwk" ? exported.jwk : {};
 }
 
 /** Fresh material of a type, used once. */

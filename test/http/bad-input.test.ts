@@ -57,7 +57,7 @@ const samples: Record<string, Sample> = {
     body: { ciphertext: some },
     required: ["ciphertext"],
     base64: {
-      ciphertext: { bytesMax: 512 * KIB + 64, body: {} },
+      ciphertext: { bytesMax: 512 * KIB + 128, body: {} },
       aad_b64: { bytesMax: 64 * KIB, body: { ciphertext: some } },
     },
     notFound: "key_not_found",
@@ -94,7 +94,7 @@ const samples: Record<string, Sample> = {
     path: "/v1/keys/absent/reencrypt",
     body: { ciphertext: some },
     required: ["ciphertext"],
-    base64: { ciphertext: { bytesMax: 512 * KIB + 64, body: {} } },
+    base64: { ciphertext: { bytesMax: 512 * KIB + 128, body: {} } },
     notFound: "key_not_found",
   },
   "key.generate_data_key": {
@@ -121,6 +121,17 @@ const samples: Record<string, Sample> = {
     body: { ciphertext: some },
     required: ["ciphertext"],
     base64: { ciphertext: { bytesMax: 4 * KIB, body: {} } },
+    notFound: "key_not_found",
+  },
+  "key.agree": {
+    path: "/v1/keys/absent/agree",
+    body: { peer_public_key_b64: some },
+    required: ["peer_public_key_b64"],
+    base64: {
+      peer_public_key_b64: { bytesMax: KIB, body: {} },
+      salt_b64: { bytesMax: KIB, body: { peer_public_key_b64: some } },
+      info_b64: { bytesMax: 4 * KIB, body: { peer_public_key_b64: some } },
+    },
     notFound: "key_not_found",
   },
   "key.encrypt_batch": batch("encrypt", { plaintext: "x" }),

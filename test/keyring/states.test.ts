@@ -10,7 +10,7 @@ const DAY_MS = 86_400_000;
 const states = ["enabled", "disabled", "revoked", "pending_deletion", "destroyed"] as const;
 type State = (typeof states)[number];
 
-const families = ["cipher", "public-cipher", "signature", "mac", "kem", "wrap"] as const;
+const families = ["cipher", "public-cipher", "signature", "mac", "kem", "agreement", "wrap", "shown"] as const;
 type Family = (typeof families)[number];
 
 /** One key type for each family. */
@@ -20,7 +20,9 @@ const specs: Readonly<Record<Family, { readonly type: string; readonly purpose?:
   signature: { type: "ed25519" },
   mac: { type: "hmac-256" },
   kem: { type: "ml-kem-768" },
+  agreement: { type: "x25519" },
   wrap: { type: "aes-256-kwp" },
+  shown: { type: "bls12-381-g1" },
 };
 
 /** What each state answers; a use that the family has not is `key_usage` where the state would allow it. */
@@ -33,7 +35,7 @@ type Row = readonly [
   families: readonly Family[],
 ];
 const ciphers: readonly Family[] = ["cipher", "public-cipher"];
-const withPublicPart: readonly Family[] = ["public-cipher", "signature", "kem"];
+const withPublicPart: readonly Family[] = ["public-cipher", "signature", "kem", "agreement", "shown"];
 
 const table: Readonly<Record<string, Row>> = {
   get: ["ok", "ok", "ok", "ok", "ok", families],
@@ -55,7 +57,7 @@ const table: Readonly<Record<string, Row>> = {
   ...uses(["signature"], ["sign", "sign_batch", "verify", "verify_batch"]),
   ...uses(["mac"], ["mac", "mac_batch", "verify_mac", "verify_mac_batch"]),
   ...uses(["kem"], ["encapsulate", "decapsulate"]),
-
+  ...uses(["agreement"], ["agree"]),
   ...uses(["wrap", "public-cipher"], ["wrap", "unwrap"]),
   ...uses(families, ["export"]),
   rotate: ["ok", "key_disabled", "key_revoked", "key_pending_deletion", "key_destroyed", families],
@@ -351,6 +353,7 @@ async function outcomeOf(world: World, action: string, made: Made): Promise<stri
     verify_mac_batch: () => post(`${id}/verify-mac/batch`, { items: [coded] }),
     encapsulate: () => post(`${id}/encapsulate`, {}),
     decapsulate: () => post(`${id}/decapsulate`, { ciphertext: made.encapsulated }),
+    agree: () => post(`${id}/agree`, { peer_public_key_b64: Buffer.alloc(32, 9).toString("base64") }),
     wrap: () => post(`${plainX}/export`, { wrapping_key: id }, exporter),
     unwrap: () =>
       post(`${freshName()}/import`, {

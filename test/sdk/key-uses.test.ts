@@ -57,12 +57,12 @@ describe("the uses of a key through the client", () => {
     await key.create("s-rsa", { type: "rsa-2048" });
     await key.create("s-ec", { type: "ecdsa-p384" });
     const message = Buffer.from("hello");
-    const rsa = createPublicKey((await key.public("s-rsa")).public_key_pem);
+    const rsa = createPublicKey((await key.public("s-rsa")).public_key_pem ?? "");
     const pss = await key.sign("s-rsa", { message }, { scheme: "pss" });
     assert.ok(verify("sha256", message, { key: rsa, padding: 6, saltLength: 32 }, pss.signature));
     assert.equal((await key.verify("s-rsa", { message }, pss.signature)).valid, false);
     assert.equal((await key.verify("s-rsa", { message }, pss.signature, { scheme: "pss" })).valid, true);
-    const ec = createPublicKey((await key.public("s-ec")).public_key_pem);
+    const ec = createPublicKey((await key.public("s-ec")).public_key_pem ?? "");
     const raw = await key.sign("s-ec", { message }, { encoding: "raw", version: 1 });
     assert.equal(raw.signature.length, 96);
     assert.ok(verify("sha384", message, { key: ec, dsaEncoding: "ieee-p1363" }, raw.signature));
@@ -83,6 +83,16 @@ describe("the uses of a key through the client", () => {
     assert.equal(sharedSecret.length, 32);
     const opened = await key.decapsulate("k", ciphertext);
     assert.deepEqual(Uint8Array.from(opened.sharedSecret), Uint8Array.from(sharedSecret));
+    for (const name of ["ours", "theirs"]) await key.create(name, { type: "x25519" });
+    const publicBytes = async (name: string): Promise<Buffer> =>
+      Buffer.from((await key.public(name)).jwk["x"] ?? "", "base64url");
+    const options = { salt: Uint8Array.of(1), info: "orders", bytes: 48 };
+    const ours = await key.agree("ours", await publicBytes("theirs"), options);
+    const theirs = await key.agree("theirs", await publicBytes("ours"), options);
+    assert.equal(ours.sharedSecret.length, 48);
+    assert.deepEqual(Uint8Array.from(ours.sharedSecret), Uint8Array.from(theirs.sharedSecret));
+    const plain = await key.agree("ours", await publicBytes("theirs"), { kdf: "none" });
+    assert.equal(plain.sharedSecret.length, 32);
     assert.equal((await random.generate()).length, 32);
     assert.equal((await random.generate(4096)).length, 4096);
   });

@@ -146,6 +146,7 @@ async function useEverything(service: TestService, token: string, texts: string[
     ["sign", "ed25519"],
     ["kem", "ml-kem-768"],
     ["kek", "aes-256-kwp"],
+    ["agreement", "x25519"],
   ])
     await call("keys", { name, type });
   await call("keys/k/data-key", { bytes: 64, aad: PLAINTEXT }, "plaintext_b64");
@@ -170,6 +171,10 @@ async function useEverything(service: TestService, token: string, texts: string[
   await refused("keys/sign/sign", { message: PLAINTEXT, scheme: PLAINTEXT });
   const { ciphertext: encapsulated } = await call("keys/kem/encapsulate", {}, "shared_secret_b64");
   await call("keys/kem/decapsulate", { ciphertext: encapsulated }, "shared_secret_b64");
+  const peer_public_key_b64 = Buffer.alloc(32, 9).toString("base64");
+  await call("keys/agreement/agree", { peer_public_key_b64, info: PLAINTEXT }, "shared_secret_b64");
+  await call("keys/agreement/agree", { peer_public_key_b64, kdf: "none" }, "shared_secret_b64");
+  await refused("keys/agreement/agree", { peer_public_key_b64: SECRET, info: PLAINTEXT });
   for (const [name, type] of [
     ["x-aes", "aes-256"],
     ["x-mac", "hmac-512"],

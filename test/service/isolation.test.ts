@@ -19,6 +19,7 @@ const bodies: Record<string, unknown> = {
   "key.mac": { message: "x" },
   "key.verify_mac": { message: "x", mac_b64: some },
   "key.decapsulate": { ciphertext: some },
+  "key.agree": { peer_public_key_b64: some },
   "key.encrypt_batch": { items: [{ plaintext: "x" }] },
   "key.decrypt_batch": { items: [{ ciphertext: some }] },
   "key.reencrypt_batch": { items: [{ ciphertext: some }] },

@@ -153,6 +153,10 @@ export const sampleCalls: Readonly<Record<string, (run: SampleRun) => SampleCall
     const { ciphertext } = await run.make("POST", `/v1/keys/${params.name}/encapsulate`, {});
     return { params, body: { ciphertext } };
   },
+  "key.agree": async (run) => ({
+    params: await someKey(run, { type: "x25519" }),
+    body: { peer_public_key_b64: Buffer.alloc(32, 9).toString("base64") },
+  }),
   "key.encrypt_batch": async (run) => ({
     params: await someKey(run),
     body: { items: [{ plaintext: "x" }, { plaintext: "y" }] },

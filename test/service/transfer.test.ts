@@ -16,7 +16,7 @@ const freshName = (): string => `t-${++names}`;
 
 /** The formats that hold a whole key, written out by hand. */
 const wholeFormats = (type: KeyType): readonly string[] =>
-  /^(aes|xaes|chacha20|hmac)/.test(type) ? ["raw", "jwk"] : ["pkcs8", "jwk"];
+  /^(x?aes|x?chacha20|hmac|bls)/.test(type) ? ["raw", "jwk"] : ["pkcs8", "jwk"];
 
 describe("transfer of keys", () => {
   const service = serviceFor(() => startServer({ KEYSTEAD_EXPORT_ON_MAIN: "1" }));
@@ -87,6 +87,14 @@ describe("transfer of keys", () => {
     } else if (purpose === "encrypt" && !isCipher) {
       const { ciphertext } = await must("POST", `/v1/encrypt/${one}`, { plaintext: "x" });
       assert.equal((await must("POST", `/v1/decrypt/${other}`, { ciphertext }))["plaintext"], "x");
+    } else if (purpose === "agree") {
+      const peer_public_key_b64 = Buffer.alloc(32, 9).toString("base64");
+      const agreed = await must("POST", `/v1/keys/${one}/agree`, { peer_public_key_b64 });
+      const again = await must("POST", `/v1/keys/${other}/agree`, { peer_public_key_b64 });
+      assert.equal(again["shared_secret_b64"], agreed["shared_secret_b64"]);
+    } else if (purpose === "show") {
+      const shown = await must("GET", `/v1/keys/${one}/public-key`);
+      assert.deepEqual(await must("GET", `/v1/keys/${other}/public-key`), shown);
     } else if (purpose === "wrap") {
       const leaf = await create("hmac-256", "mac");
       const wrapped = await exported(leaf, { wrapping_key: one });
@@ -300,9 +308,11 @@ describe("transfer of keys", () => {
     ["rsa-2048", "sign"],
     ["rsa-2048", "encrypt"],
     ["ecdsa-p256", "sign"],
+    ["secp256k1", "sign"],
     ["ed25519", "sign"],
     ["ml-dsa-44", "sign"],
     ["ml-kem-768", "encapsulate"],
+    ["x25519", "agree"],
   ] as const) {
     test(`of ${type} to ${purpose}, a public part alone does what needs no more, and nothing else`, async () => {
       const whole = await create(type, purpose);
@@ -326,6 +336,8 @@ describe("transfer of keys", () => {
         assert.equal((await must("POST", `/v1/decrypt/${whole}`, { ciphertext }))["plaintext"], "x");
         await refused("decrypt", { ciphertext });
         await refused("reencrypt", { ciphertext });
+      } else if (purpose === "agree") {
+        await refused("agree", { peer_public_key_b64: Buffer.alloc(32, 9).toString("base64") });
       } else {
         const { ciphertext } = await must("POST", `/v1/keys/${part}/encapsulate`, {});
         await must("POST", `/v1/keys/${whole}/decapsulate`, { ciphertext });

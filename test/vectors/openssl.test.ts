@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { before, describe, test } from "node:test";
 import { p256, p384, p521 } from "@noble/curves/nist.js";
+import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { opensslIsMissing } from "../crypto/openssl.ts";
 import { serviceFor, startDev, type Answer } from "../harness.ts";
 import { OpensslCommand } from "./openssl-command.ts";
@@ -22,7 +23,7 @@ interface SignatureRow {
   /** True where a ready digest is signed too. */
   readonly byDigest?: boolean;
   /** The curve whose signatures are r ‖ s here, DER there. */
-  readonly raw?: typeof p256;
+  readonly raw?: typeof p256 | typeof secp256k1;
 }
 
 const PKCS1 = ["-pkeyopt", "rsa_padding_mode:pkcs1"];
@@ -56,10 +57,11 @@ const rows: SignatureRow[] = [
       ["P-256", p256, "sha256"],
       ["P-384", p384, "sha384"],
       ["P-521", p521, "sha512"],
+      ["secp256k1", secp256k1, "sha256"],
     ] as const
   ).flatMap(([curve, raw, hash]) => {
     const key = {
-      type: `ecdsa-${curve.replace("-", "").toLowerCase()}`,
+      type: curve === "secp256k1" ? curve : `ecdsa-${curve.replace("-", "").toLowerCase()}`,
       generate: ["-algorithm", "EC", "-pkeyopt", `ec_paramgen_curve:${curve}`],
       forms: [],
       hash,
@@ -260,6 +262,23 @@ describe("OpenSSL and the service", { skip: opensslIsMissing }, () => {
       }
     });
   }
+
+  test("X25519: both get one secret, from a key of ours and from one of OpenSSL's", async () => {
+    const theirs = opensslKey(["-algorithm", "X25519"]);
+    const privateKey = openssl.file(theirs);
+    const spki = openssl.run("pkey", "-inform", "DER", "-in", privateKey, "-pubout", "-outform", "DER");
+    const created = await createExportable("x25519");
+    for (const name of [created, await importPkcs8("x25519", theirs)]) {
+      const peer = openssl.file(await publicPem(name));
+      const derive = ["pkeyutl", "-derive", "-keyform", "DER", "-inkey", privateKey, "-peerkey", peer];
+      const sent = { peer_public_key_b64: spki.toString("base64"), kdf: "none" };
+      const answer = await post(`/v1/keys/${name}/agree`, sent);
+      assert.deepEqual(bytesOf(answer, "shared_secret_b64"), openssl.run(...derive));
+    }
+    const out = bytesOf(await exported(created, { format: "pkcs8" }), "material_b64");
+    const shown = openssl.run("pkey", "-inform", "DER", "-in", openssl.file(out), "-pubout");
+    assert.equal(shown.toString(), await publicPem(created));
+  });
 
   describe("wrapped keys", () => {
     const kek = randomBytes(32);

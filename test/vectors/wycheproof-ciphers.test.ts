@@ -55,6 +55,33 @@ describe("Wycheproof ciphers through the service", () => {
     );
   });
 
+  test("AES-128-GCM: opens every valid ciphertext, answers decryption_failed to every invalid one", async () => {
+    const outcome = await openAead(service(), "aes-gcm", "aes-128-gcm", 128);
+    outcome.assertIs(
+      { valid: 40, invalid: 29 },
+      {
+        "a key of 192 bits": 103,
+        "a key of 256 bits": 105,
+        "a nonce of another length than 96 bits": 39,
+      },
+    );
+  });
+
+  test("XChaCha20-Poly1305: opens every valid ciphertext, answers decryption_failed to every invalid one", async () => {
+    const outcome = await openAead(service(), "xchacha20-poly1305", "xchacha20-poly1305", 256, 192);
+    outcome.assertIs({ valid: 246, invalid: 69 });
+  });
+
+  for (const [type, keyBits, tagBits] of [
+    ["aes-128-cbc-hmac-sha-256", 256, 128],
+    ["aes-256-cbc-hmac-sha-512", 512, 256],
+  ] as const) {
+    test(`${type}: opens every valid ciphertext, answers decryption_failed to every invalid one`, async () => {
+      const outcome = await openAead(service(), type, type, keyBits, 128, tagBits);
+      outcome.assertIs({ valid: 67, invalid: 27 });
+    });
+  }
+
   test("ChaCha20-Poly1305: opens every valid ciphertext, answers decryption_failed to every invalid one", async () => {
     const outcome = await openAead(service(), "chacha20-poly1305", "chacha20-poly1305");
     outcome.assertIs({ valid: 256, invalid: 69 });
@@ -80,20 +107,27 @@ describe("Wycheproof ciphers through the service", () => {
 });
 
 /** Every case has a key of its own. A nonce of another length can be sent all the same: it must not open anything. */
-async function openAead(service: TestService, family: string, type: string): Promise<Outcome> {
+async function openAead(
+  service: TestService,
+  family: string,
+  type: string,
+  keyBits = 256,
+  nonceBits = 96,
+  tagBits = 128,
+): Promise<Outcome> {
   const outcome = new Outcome();
   const served: AeadCase[] = [];
   for (const { keySize, ivSize, tagSize, cases } of readGroups<AeadGroup>(family)) {
     for (const one of cases) {
-      if (keySize !== 256) outcome.skipped.add(`a key of ${keySize} bits`);
-      else if (tagSize !== 128) outcome.skipped.add("a tag of another length than 128 bits");
-      else if (ivSize !== 96 && one.result === "valid") {
-        outcome.skipped.add("a nonce of another length than 96 bits");
+      if (keySize !== keyBits) outcome.skipped.add(`a key of ${keySize} bits`);
+      else if (tagSize !== tagBits) outcome.skipped.add(`a tag of another length than ${tagBits} bits`);
+      else if (ivSize !== nonceBits && one.result === "valid") {
+        outcome.skipped.add(`a nonce of another length than ${nonceBits} bits`);
       } else served.push(one);
     }
   }
   await forEachOf(served, AT_ONCE, async (one) => {
-    const name = `${family}-${one.tcId}`;
+    const name = `${type}-${one.tcId}`;
     await importGoodKey(service, name, { type }, "raw", one.key);
     const answer = await service.request("POST", `/v1/decrypt/${name}`, {
       ciphertext: base64(`${VERSION}${one.iv}${one.ct}${one.tag}`),

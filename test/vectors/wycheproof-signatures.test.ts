@@ -86,6 +86,18 @@ describe("Wycheproof signatures through the service", () => {
     outcome.assertIs({ valid: 173, invalid: 89 });
   });
 
+  // Of the two signatures that fit, these files call both valid.
+  test("ECDSA secp256k1: agrees on every signature, by message and by digest", async () => {
+    const outcome = await verifyAll(service(), "secp256k1", { type: "secp256k1", hash: "sha256" });
+    outcome.assertIs({ valid: 168, invalid: 308 });
+  });
+
+  test("ECDSA secp256k1, raw: agrees on every signature, by message and by digest", async () => {
+    const verified = { type: "secp256k1", hash: "sha256", options: { encoding: "raw" } };
+    const outcome = await verifyAll(service(), "secp256k1-raw", verified);
+    outcome.assertIs({ valid: 167, invalid: 85 });
+  });
+
   test("ECDSA P-384: agrees on every signature, by message and by digest", async () => {
     const outcome = await verifyAll(service(), "ecdsa-p384", { type: "ecdsa-p384", hash: "sha384" });
     outcome.assertIs({ valid: 194, invalid: 310 });

@@ -14,7 +14,7 @@ export const AAD_BYTES_MAX = 64 * 1024;
 /** A body with a payload: base64, or text with escapes. */
 export const PAYLOAD_BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** A ciphertext is longer than its plaintext by the version, the longest nonce and the tag. */
-export const CIPHERTEXT_BYTES_MAX = PAYLOAD_BYTES_MAX + 64;
+export const CIPHERTEXT_BYTES_MAX = PAYLOAD_BYTES_MAX + 128;
 
 const RESOURCE_NAME_CHARACTERS_MAX = 256;
 const resourceNamePattern = /^[a-zA-Z0-9][a-zA-Z0-9._-]*$/;

@@ -19,6 +19,7 @@ import { nativeRoute, type AnyNativeRoute } from "./native-route.ts";
 import {
   description,
   keyAnswer,
+  keyProvider,
   keyPurpose,
   keyState,
   keyType,
@@ -53,6 +54,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
       name: resourceName,
       type: keyType.default("aes-256"),
       purpose: keyPurpose.optional(),
+      provider: keyProvider.optional(),
       exportable: z.boolean().optional(),
       description: description.optional(),
       labels: labels.optional(),
@@ -63,6 +65,7 @@ export const keyRoutes: readonly AnyNativeRoute[] = [
       name: body.name,
       type: body.type,
       purpose: body.purpose,
+      provider: body.provider,
       exportable: body.exportable,
       description: body.description,
       labels: body.labels,

@@ -1,6 +1,7 @@
 /** A key as the native API shows it, and the fields that make and change one. */
 import { z } from "zod";
-import { keyTypes } from "../../crypto/catalogue.ts";
+import { keyPurposes, keyTypes } from "../../crypto/catalogue.ts";
+import { SOFTWARE } from "../../crypto/software-provider.ts";
 import { keyStates, versionStates } from "../../keyring/key-states.ts";
 import { latestVersion, nextRotationMs, oldestMakingVersion, type Key } from "../../keyring/key.ts";
 import { resourceName, time, uuid, versionNumber } from "./fields.ts";
@@ -9,7 +10,12 @@ const LABELS_MAX = 64;
 export const ROTATION_DAYS_MAX = 3650;
 
 export const keyType = z.enum(keyTypes);
-export const keyPurpose = z.enum(["encrypt", "sign", "mac", "encapsulate", "wrap"]);
+export const keyPurpose = z.enum(keyPurposes);
+/** The name of a provider (docs/provider.md). */
+export const keyProvider = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and `-`, at most 32 characters")
+  .meta({ examples: [SOFTWARE] });
 export const keyState = z.enum(keyStates);
 
 export const labelName = z
@@ -36,6 +42,7 @@ export const keyAnswer = z.strictObject({
   name: resourceName,
   type: keyType,
   purpose: keyPurpose,
+  provider: keyProvider,
   state: keyState,
   exportable: z.boolean(),
   public_only: z.boolean(),
@@ -62,6 +69,7 @@ export function shownKey(key: Key): z.input<typeof keyAnswer> {
     name: key.nameBefore ?? key.name,
     type: key.type,
     purpose: key.purpose,
+    provider: key.provider ?? SOFTWARE,
     state: key.state,
     exportable: key.exportable,
     public_only: key.publicOnly,

@@ -1,7 +1,10 @@
 /** The native API's routes for signatures, MACs, key encapsulation and random bytes. */
 import { Buffer } from "node:buffer";
 import { z } from "zod";
+import { KeysteadError } from "../../errors.ts";
+import type { Derivation } from "../../keyring/agreement-use.ts";
 import {
+  keyAgree,
   keyDecapsulate,
   keyEncapsulate,
   keyMac,
@@ -13,6 +16,7 @@ import {
 import {
   base64Bytes,
   base64Text,
+  bytesOf,
   namedParams,
   PAYLOAD_BODY_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
@@ -32,6 +36,13 @@ import {
 
 const ENCAPSULATION_BYTES_MAX = 4096;
 const RANDOM_BYTES_MAX = 4096;
+/** A public key's SPKI, with room to say of a longer one that it is none. */
+const PEER_KEY_BYTES_MAX = 1024;
+const SALT_BYTES_MAX = 1024;
+const INFO_BYTES_MAX = 4096;
+const DERIVED_BYTES_MIN = 16;
+const DERIVED_BYTES_MAX = 1024;
+const DERIVED_BYTES = 32;
 
 const verdict = z.strictObject({ valid: z.boolean(), version: versionNumber.optional() });
 const version = versionNumber.optional();
@@ -151,6 +162,33 @@ export const signatureRoutes: readonly AnyNativeRoute[] = [
     }),
   }),
   nativeRoute({
+    operation: keyAgree,
+    method: "POST",
+    path: "/v1/keys/{name}/agree",
+    summary: "Get the secret that the key and a peer's public key share, derived into a key",
+    status: 200,
+    params: namedParams,
+    body: z.strictObject({
+      peer_public_key_b64: base64Text,
+      kdf: z.enum(["hkdf-sha-256", "none"]).default("hkdf-sha-256"),
+      salt_b64: base64Text.optional(),
+      ...textOrBase64("info"),
+      bytes: z.int().min(DERIVED_BYTES_MIN).max(DERIVED_BYTES_MAX).optional(),
+      version,
+    }),
+    response: z.strictObject({ shared_secret_b64: base64Text, version: versionNumber }),
+    input: ({ params, body }) => ({
+      name: params.name,
+      peer: base64Bytes("peer_public_key_b64", body.peer_public_key_b64, PEER_KEY_BYTES_MAX),
+      derivation: derivationOf(body),
+      version: body.version,
+    }),
+    output: ({ sharedSecret, version: used }) => ({
+      shared_secret_b64: sharedSecret.toString("base64"),
+      version: used,
+    }),
+  }),
+  nativeRoute({
     operation: randomGenerate,
     method: "POST",
     path: "/v1/random",
@@ -162,3 +200,28 @@ export const signatureRoutes: readonly AnyNativeRoute[] = [
     output: (bytes) => ({ random_b64: bytes.toString("base64") }),
   }),
 ];
+
+interface DerivationFields {
+  readonly kdf: "hkdf-sha-256" | "none";
+  readonly salt_b64?: string | undefined;
+  readonly info?: string | undefined;
+  readonly info_b64?: string | undefined;
+  readonly bytes?: number | undefined;
+}
+
+function derivationOf(body: DerivationFields): Derivation | undefined {
+  const { kdf, bytes, salt_b64: salt } = body;
+  const info = bytesOf("info", body.info, body.info_b64, INFO_BYTES_MAX);
+  if (kdf === "none") {
+    if (salt === undefined && info === undefined && bytes === undefined) return undefined;
+    throw new KeysteadError("invalid_body", {
+      field: "kdf",
+      detail: "salt_b64, info and bytes are for a derivation",
+    });
+  }
+  return {
+    salt: salt === undefined ? Buffer.alloc(0) : base64Bytes("salt_b64", salt, SALT_BYTES_MAX),
+    info: info ?? Buffer.alloc(0),
+    bytes: bytes ?? DERIVED_BYTES,
+  };
+}

@@ -10,6 +10,7 @@ import { nativeRoute, type AnyNativeRoute } from "./native-route.ts";
 import {
   description,
   keyAnswer,
+  keyProvider,
   keyPurpose,
   keyType,
   labels,
@@ -24,6 +25,7 @@ const jwk = z.record(z.string(), z.unknown());
 const importFields = z.strictObject({
   type: keyType,
   purpose: keyPurpose.optional(),
+  provider: keyProvider.optional(),
   format: keyFormat,
   material_b64: base64Text.optional(),
   jwk: jwk.optional(),
@@ -49,6 +51,7 @@ export const transferRoutes: readonly AnyNativeRoute[] = [
       name: params.name,
       type: body.type,
       purpose: body.purpose,
+      provider: body.provider,
       exportable: body.exportable,
       description: body.description,
       labels: body.labels,
@@ -67,11 +70,15 @@ export const transferRoutes: readonly AnyNativeRoute[] = [
     query: z.strictObject({ version: versionText.optional() }),
     response: z.strictObject({
       version: versionNumber,
-      public_key_pem: z.string(),
+      public_key_pem: z.string().optional(),
       jwk: z.record(z.string(), z.string()),
     }),
     input: ({ params, query }) => ({ name: params.name, version: query.version }),
-    output: ({ version, der, jwk: shown }) => ({ version, public_key_pem: pem(der), jwk: shown }),
+    output: ({ version, der, jwk: shown }) => ({
+      version,
+      public_key_pem: der === undefined ? undefined : pem(der),
+      jwk: shown,
+    }),
   }),
   nativeRoute({
     operation: keyExport,
