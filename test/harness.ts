@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before } from "node:test";
+import { after, before, describe } from "node:test";
 import { serviceFacts } from "../src/audit/auditor.ts";
 import type { CommitChange } from "../src/audit/change.ts";
 import { compose, type ComposeOptions, type Keystead } from "../src/compose.ts";
@@ -14,6 +14,7 @@ import type { AccountKind } from "../src/identity/caller.ts";
 import { ALL_PROJECTS } from "../src/policy/decide.ts";
 import type { RoleName } from "../src/policy/roles.ts";
 import { Log } from "../src/telemetry/log.ts";
+import { newDatabase } from "./postgres.ts";
 
 export const ROOT_KEY = "base64:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -102,6 +103,36 @@ export async function startServer(
     },
     { initialising: true, ...options },
   );
+}
+
+/** Starts a service as `startServer` does, on the store of the suite. */
+export type StartOnStore = typeof startServer;
+
+/** The same on a PostgreSQL database of its own. */
+export const startOnPostgres: StartOnStore = async (settings = {}, options = {}) => {
+  const { KEYSTEAD_DATA_PATH: _, ...others } = settings;
+  return startServer(
+    { KEYSTEAD_DATA_PATH: "", KEYSTEAD_DATABASE_URL: await newDatabase(), ...others },
+    options,
+  );
+};
+
+/**
+ * Describes a suite once for each store. The suites that hold whatever the API promises run on both; PostgreSQL's run under
+ * Bun alone, but for a few.
+ * @param onNode also holds PostgreSQL to it under Node
+ */
+export function forEachStore(
+  suite: (start: StartOnStore, store: "SQLite" | "PostgreSQL") => void,
+  onNode = false,
+): void {
+  describe("on SQLite", () => {
+    suite(startServer, "SQLite");
+  });
+  if (onNode || process.versions["bun"] !== undefined)
+    describe("on PostgreSQL", () => {
+      suite(startOnPostgres, "PostgreSQL");
+    });
 }
 
 async function start(settings: Record<string, string>, options: ComposeOptions): Promise<TestService> {
