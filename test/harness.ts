@@ -105,34 +105,39 @@ export async function startServer(
   );
 }
 
-/** Starts a service as `startServer` does, on the store of the suite. */
-export type StartOnStore = typeof startServer;
+/** How a suite starts services on its store. */
+export interface OnStore {
+  readonly store: "SQLite" | "PostgreSQL";
+  readonly startServer: typeof startServer;
+  readonly startDev: typeof startDev;
+}
 
-/** The same on a PostgreSQL database of its own. */
-export const startOnPostgres: StartOnStore = async (settings = {}, options = {}) => {
-  const { KEYSTEAD_DATA_PATH: _, ...others } = settings;
-  return startServer(
-    { KEYSTEAD_DATA_PATH: "", KEYSTEAD_DATABASE_URL: await newDatabase(), ...others },
-    options,
-  );
-};
+/** Settings of a service on a PostgreSQL database of its own. */
+export async function onPostgres(settings: Record<string, string> = {}): Promise<Record<string, string>> {
+  const database = { KEYSTEAD_DATABASE_URL: await newDatabase(), KEYSTEAD_DATA_PATH: "" };
+  return { KEYSTEAD_ROOT_KEY: ROOT_KEY, ...database, ...settings };
+}
+
+const stores: readonly OnStore[] = [
+  { store: "SQLite", startServer, startDev },
+  {
+    store: "PostgreSQL",
+    startServer: async (settings, options) => startServer(await onPostgres(settings), options),
+    startDev: async (settings, options) => startDev(await onPostgres(settings), options),
+  },
+];
 
 /**
- * Describes a suite once for each store. The suites that hold whatever the API promises run on both; PostgreSQL's run under
- * Bun alone, but for a few.
- * @param onNode also holds PostgreSQL to it under Node
+ * Describes a suite once for each store: for what the API promises on both. PostgreSQL's part runs under Bun alone, unless
+ * the suite asks for it under Node as well.
  */
-export function forEachStore(
-  suite: (start: StartOnStore, store: "SQLite" | "PostgreSQL") => void,
-  onNode = false,
-): void {
-  describe("on SQLite", () => {
-    suite(startServer, "SQLite");
-  });
-  if (onNode || process.versions["bun"] !== undefined)
-    describe("on PostgreSQL", () => {
-      suite(startOnPostgres, "PostgreSQL");
+export function forEachStore(suite: (on: OnStore) => void, onNode = false): void {
+  for (const on of stores) {
+    if (on.store === "PostgreSQL" && !onNode && process.versions["bun"] === undefined) continue;
+    describe(`on ${on.store}`, () => {
+      suite(on);
     });
+  }
 }
 
 async function start(settings: Record<string, string>, options: ComposeOptions): Promise<TestService> {

@@ -19,7 +19,7 @@ import type { Schema } from "./schema.ts";
 
 /** The schema that holds all of Keystead's tables. */
 export const DATABASE_SCHEMA = "keystead";
-const CONNECT_MS_MAX = 2000;
+const CONNECT_MS_MAX = 3000;
 const STATEMENT_MS_MAX = 4000;
 /** The database cancels first; this is for one that has gone. */
 const ANSWER_MS_MAX = 5000;
