@@ -62,8 +62,9 @@ export class PostgresStore implements Store {
       pipeline: true,
       idleTimeoutMillis: 60_000,
     });
-    // An idle connection that breaks leaves the pool by itself.
+    // An idle connection that breaks leaves the pool by itself; whoever uses one is told by its query.
     this.#pool.on("error", () => undefined);
+    this.#pool.on("connect", (client) => client.on("error", () => undefined));
   }
 
   async select<T extends TableName>(query: Select<T>): Promise<Schema[T][]> {
