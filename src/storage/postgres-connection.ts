@@ -20,9 +20,9 @@ import type { Schema } from "./schema.ts";
 /** The schema that holds all of Keystead's tables. */
 export const DATABASE_SCHEMA = "keystead";
 const CONNECT_MS_MAX = 3000;
-const STATEMENT_MS_MAX = 4000;
+const STATEMENT_MS_MAX = 3000;
 /** The database cancels first; this is for one that has gone. */
-const ANSWER_MS_MAX = 5000;
+const ANSWER_MS_MAX = 4000;
 const LOCK_MS_MAX = 2000;
 const KEEP_ALIVE_SECONDS = 10;
 const INT8 = 20;
@@ -116,7 +116,12 @@ export function sqlState(error: unknown): string | undefined {
 export function errorName(error: unknown): string {
   if (!(error instanceof Error)) return "unknown";
   const { code } = error as NodeJS.ErrnoException;
-  return code ?? (/timeout/i.test(error.message) ? "timeout" : "connection lost");
+  return code ?? (isTimeout(error) ? "timeout" : "connection lost");
+}
+
+/** True where the database did not answer in time: a second try would only wait as long again. */
+export function isTimeout(error: unknown): boolean {
+  return error instanceof Error && /timeout/i.test(error.message);
 }
 
 /** True for a taken primary key or unique column. */

@@ -13,6 +13,7 @@ import {
   connectionConfig,
   isCollision,
   isConnectionLoss,
+  isTimeout,
   isUniqueViolation,
   sqlState,
   statements,
@@ -80,7 +81,7 @@ export class PostgresStore implements Store {
         } catch (error) {
           // A connection may have died unnoticed while it lay idle: a new one tells how things are.
           if (!(error instanceof LostConnection)) throw unavailable(error);
-          if (!again) throw unavailable(error.cause);
+          if (!again || isTimeout(error.cause)) throw unavailable(error.cause);
         }
       }
     });
@@ -137,7 +138,12 @@ export class PostgresStore implements Store {
         if (isCollision(error)) {
           if (tries === COLLISION_TRIES) throw new KeysteadError("conflict", { cause: error });
           await pause(Math.random() * 10 * tries);
-        } else if (error instanceof LostConnection && !error.committing && !fresh) {
+        } else if (
+          error instanceof LostConnection &&
+          !error.committing &&
+          !fresh &&
+          !isTimeout(error.cause)
+        ) {
           // Nothing was committed: once more on another connection, since this one may have died while it lay idle.
           fresh = true;
         } else {
