@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what the service costs, as ratios against a reference on the same machine in the same run.
- * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa` for some cases.
+ * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa,storage` for some cases.
  */
 import { parseArgs } from "node:util";
 import { batchCase } from "./batch-case.ts";
@@ -8,8 +8,9 @@ import { encryptCase } from "./encrypt-case.ts";
 import { requireWrk } from "./measure.ts";
 import { rsaCase } from "./rsa-case.ts";
 import { signCase } from "./sign-case.ts";
+import { storageCase } from "./storage-case.ts";
 
-const cases = { encrypt: encryptCase, batch: batchCase, sign: signCase, rsa: rsaCase };
+const cases = { encrypt: encryptCase, batch: batchCase, sign: signCase, rsa: rsaCase, storage: storageCase };
 
 const { values } = parseArgs({
   options: {

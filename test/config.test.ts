@@ -110,6 +110,7 @@ describe("settings", () => {
         rootKey: undefined,
         rootKeyIsWeak: false,
         dataPath: undefined,
+        database: undefined,
         auditLog: "/var/log/audit.log",
         auditDurability: "written",
         jwtSecret: undefined,

@@ -141,8 +141,8 @@ class CrashRun {
       this.#databaseKills++;
       await database.postgres.kill();
       loading = false;
-      await Promise.all(workers);
       await database.postgres.start();
+      await Promise.all(workers);
       await this.#untilBack(server, database);
     }
     await this.#verify(this.#server);
