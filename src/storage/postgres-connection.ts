@@ -20,10 +20,10 @@ import type { Schema } from "./schema.ts";
 /** The schema that holds all of Keystead's tables. */
 export const DATABASE_SCHEMA = "keystead";
 const CONNECT_MS_MAX = 3000;
-const STATEMENT_MS_MAX = 3000;
+const STATEMENT_MS_MAX = 4000;
 /** The database cancels first; this is for one that has gone. */
-const ANSWER_MS_MAX = 4000;
-const LOCK_MS_MAX = 2000;
+const ANSWER_MS_MAX = 5000;
+const LOCK_MS_MAX = 1500;
 const KEEP_ALIVE_SECONDS = 10;
 const INT8 = 20;
 
@@ -129,9 +129,9 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlState(error) === "23505";
 }
 
-/** True where two transactions were in each other's way, so that a second try may succeed. */
+/** True where two transactions were in each other's way (a serialization failure, a deadlock, a row held for long), so that a second try may succeed. */
 export function isCollision(error: unknown): boolean {
-  return ["40001", "40P01"].includes(sqlState(error) ?? "");
+  return ["40001", "40P01", "55P03"].includes(sqlState(error) ?? "");
 }
 
 /**
