@@ -47,11 +47,18 @@ export class Subject {
     this.token = ready.token;
   }
 
-  static async start(kind: string): Promise<Subject> {
+  /** @param database the URL of a PostgreSQL database, in place of a data path */
+  static async start(kind: string, database?: string): Promise<Subject> {
     const folder = mkdtempSync(join(tmpdir(), "keystead-bench-"));
     const child = spawn(
       process.execPath,
-      ["--no-env-file", join(import.meta.dirname, "subject.ts"), kind, folder],
+      [
+        "--no-env-file",
+        join(import.meta.dirname, "subject.ts"),
+        kind,
+        folder,
+        ...(database === undefined ? [] : [database]),
+      ],
       {
         env: {},
         stdio: "pipe",

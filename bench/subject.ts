@@ -4,6 +4,7 @@
  * It prints its port and token as one line of JSON, and answers `cpu` on standard input with its CPU time so far, `memory`
  * with what it holds.
  */
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { serviceFacts } from "../src/audit/auditor.ts";
 import type { CommitChange } from "../src/audit/change.ts";
@@ -11,7 +12,7 @@ import { nullSink } from "../src/audit/audit-sink.ts";
 import { compose } from "../src/compose.ts";
 import { readConfig } from "../src/config.ts";
 
-const [kind = "", folder = ""] = process.argv.slice(2);
+const [kind = "", folder = "", database] = process.argv.slice(2);
 process.umask(0o077);
 const ready = kind === "echo" ? startEcho() : await startKeystead(kind === "keystead-no-audit");
 process.stdout.write(`${JSON.stringify(ready)}\n`);
@@ -37,7 +38,9 @@ async function startKeystead(withoutAudit: boolean): Promise<{ port: number; tok
     {
       KEYSTEAD_ADDR: "127.0.0.1:0",
       KEYSTEAD_ROOT_KEY: "00".repeat(32),
-      KEYSTEAD_DATA_PATH: folder,
+      ...(database === undefined
+        ? { KEYSTEAD_DATA_PATH: folder }
+        : { KEYSTEAD_DATABASE_URL: database, KEYSTEAD_AUDIT_LOG: join(folder, "audit.log") }),
       KEYSTEAD_RATE_LIMIT: "off",
     },
     folder,

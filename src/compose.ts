@@ -3,7 +3,7 @@
  * Invariant: nothing is served before storage, barrier and audit log are open and what a crash left is written; what is
  * opened here is closed by `close`, in the opposite order.
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
@@ -37,9 +37,10 @@ import { Idempotency } from "./service/idempotency.ts";
 import type { Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
-import { probeBarrierKeys, takeDataPath, type DataPath } from "./storage/data-path.ts";
+import { isOnThisMachine } from "./storage/database-url.ts";
+import { reachSqlite, type Database } from "./storage/database.ts";
+import { reachPostgres } from "./storage/postgres-database.ts";
 import type { Schema } from "./storage/schema.ts";
-import { openSqlite } from "./storage/sqlite.ts";
 import type { Store, Write } from "./storage/store.ts";
 import { Health } from "./telemetry/health.ts";
 import { Log } from "./telemetry/log.ts";
@@ -61,7 +62,7 @@ export interface ComposeOptions {
   /** Providers of keys beside the built-in one and those of the settings. */
   readonly providers?: readonly CryptoProvider[];
   readonly log?: Log;
-  /** Ends the process when the disk lost what it had taken. */
+  /** Ends the process when the disk lost what it had taken, or another process took this node's name. */
   readonly onFatal?: (error: Error) => void;
 }
 
@@ -91,30 +92,32 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
   const onFatal =
     options.onFatal ??
     ((error: Error): void => {
-      log.error("the disk failed; the service ends", { cause: error.message });
+      log.error("the storage failed; the service ends", { cause: error.message });
       process.exit(1);
     });
   // Before anything is opened or made; a start that never listens needs no address.
   if (options.initialising !== true) assertListenable(config);
   const seal = createStaticSeal(config.rootKey ?? randomSecret(32));
-  const dataPath = config.dataPath === undefined ? undefined : takeDataPath(config.dataPath);
+  const bootId = randomId().slice(0, 18).replaceAll("-", "");
+  const database = await reachDatabase(config, bootId, log);
+  const place = config.database === undefined ? "data path" : "database";
   let store: Store | undefined;
   let auditor: Auditor | undefined;
   let providers: Providers | undefined;
   try {
-    const probed = dataPath?.initialised === true ? probeBarrierKeys(dataPath.databaseFile) : [];
-    unwrapAll(seal, probed);
-    refuseUnreachable(config, options, probed.length === 0);
+    unwrapAll(seal, place, database.barrierKeys);
+    refuseUnreachable(config, options, database.barrierKeys.length === 0);
     providers = await openProviders(config.providerFiles, config.provider, options.providers);
-    store = await openSqlite(dataPath?.databaseFile ?? ":memory:", onFatal);
+    store = await database.open(onFatal);
     const wrapped = await store.select({ from: "barrier_keys", orderBy: "version" });
     const fresh = wrapped.length === 0;
     const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
-    const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
+    const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, place, wrapped));
     const now = options.now ?? Date.now;
-    auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
+    auditor = await openAudit(config, options, { store, barrier, bootId, onFatal }, log);
     const projects = new Projects(store, barrier);
     if (fresh) await initialise({ projects, auditor }, seal, firstKey);
+    await database.ready();
     const issuer = config.issuer ?? `urn:keystead:${(await projects.byName(DEFAULT_PROJECT))?.id ?? ""}`;
     const { loginTtlSeconds } = config;
     const { noncesMax, passwordCost } = options;
@@ -129,22 +132,41 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     }
     const logins = { accounts: services.accounts, sessions: services.sessions, keys: services.signingKeys };
     const loginVerifier = new LoginVerifier({ ...logins, issuer, now });
-    const parts = { config, options, log, store, auditor, services, idempotency, dataPath, fresh, providers };
+    const parts = { config, options, log, store, auditor, services, idempotency, database, fresh, providers };
     return await serve({ ...parts, loginVerifier });
   } catch (error) {
     await auditor?.close();
     await store?.close();
     await providers?.close();
-    dataPath?.release();
+    await database.release();
     throw error;
   }
 }
 
-function unwrapAll(seal: Seal, rows: readonly Schema["barrier_keys"][]): BarrierKey[] {
+async function reachDatabase(config: Config, bootId: string, log: Log): Promise<Database> {
+  if (config.database === undefined) return reachSqlite(config.dataPath);
+  const { address, caFile, connectionsMax } = config.database;
+  if (address.tls !== "verified" && !isOnThisMachine(address.host)) {
+    log.warn(
+      address.tls === "none"
+        ? "what goes to the database is not encrypted (sslmode=disable in KEYSTEAD_DATABASE_URL)"
+        : "the database's certificate is not checked (sslmode=require in KEYSTEAD_DATABASE_URL)",
+    );
+  }
+  let ca: string | undefined;
+  try {
+    ca = caFile === undefined ? undefined : readFileSync(caFile, "utf8");
+  } catch {
+    throw new StartRefused("KEYSTEAD_DATABASE_CA names a file that cannot be read");
+  }
+  return reachPostgres({ address, ca, connectionsMax, node: config.node, bootId });
+}
+
+function unwrapAll(seal: Seal, place: string, rows: readonly Schema["barrier_keys"][]): BarrierKey[] {
   return rows.map((row) => {
     const key = seal.unwrapBarrierKey(row.version, row.wrapped);
     if (key === undefined)
-      throw new StartRefused("KEYSTEAD_ROOT_KEY is not the root key of this data path; nothing was changed");
+      throw new StartRefused(`KEYSTEAD_ROOT_KEY is not the root key of this ${place}; nothing was changed`);
     return { version: row.version, key };
   });
 }
@@ -162,7 +184,7 @@ function refuseUnreachable(config: Config, options: ComposeOptions, empty: boole
 async function openAudit(
   config: Config,
   options: ComposeOptions,
-  parts: Pick<AuditorOptions, "store" | "barrier" | "onFatal">,
+  parts: Pick<AuditorOptions, "store" | "barrier" | "bootId" | "onFatal">,
   log: Log,
 ): Promise<Auditor> {
   const { auditLog: path, node, auditDurability: durability } = config;
@@ -172,7 +194,6 @@ async function openAudit(
       {
         ...parts,
         node,
-        bootId: randomId().slice(0, 18).replaceAll("-", ""),
         path,
         durability,
         onState: (available, cause) => {
@@ -221,12 +242,12 @@ interface Parts {
   readonly idempotency: Idempotency;
   readonly loginVerifier: LoginVerifier;
   readonly providers: Providers;
-  readonly dataPath: DataPath | undefined;
+  readonly database: Database;
   readonly fresh: boolean;
 }
 
 async function serve(parts: Parts): Promise<Keystead> {
-  const { config, log, store, auditor, services, idempotency, dataPath, fresh } = parts;
+  const { config, log, store, auditor, services, idempotency, database, fresh } = parts;
   const metrics = new Metrics();
   const jwtProject =
     config.jwtSecret === undefined ? undefined : await services.projects.byName(config.jwtProject);
@@ -329,7 +350,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       await store.close();
       await parts.providers.close();
       metrics.close();
-      dataPath?.release();
+      await database.release();
     },
   };
 }

@@ -20,12 +20,21 @@ import {
   type ServerSettingName,
   type Setting,
 } from "./settings.ts";
+import { parseDatabaseUrl, type DatabaseAddress } from "./storage/database-url.ts";
 import { StartRefused } from "./start-refused.ts";
 
 export interface Address {
   /** "" stands for every address, or in dev mode for the loopback ones. */
   readonly host: string;
   readonly port: number;
+}
+
+/** A PostgreSQL database. */
+export interface DatabaseConfig {
+  readonly address: DatabaseAddress;
+  /** Undefined trusts the platform's certificates. */
+  readonly caFile: string | undefined;
+  readonly connectionsMax: number;
 }
 
 export interface Config {
@@ -44,8 +53,10 @@ export interface Config {
   readonly rootKey: SecretBytes | undefined;
   /** The root key came as 32 typed characters. */
   readonly rootKeyIsWeak: boolean;
-  /** Undefined keeps everything in memory. */
+  /** Undefined keeps everything in memory, where there is no database. */
   readonly dataPath: string | undefined;
+  /** Undefined keeps everything in the data path. */
+  readonly database: DatabaseConfig | undefined;
   /** Undefined keeps no log, in dev mode only. */
   readonly auditLog: string | undefined;
   readonly auditDurability: "written" | "synced";
@@ -74,6 +85,7 @@ const MEMORY = ":memory:";
 const RATE_DEFAULT = 20_000;
 const LOGIN_TTL_SECONDS_DEFAULT = 900;
 const LOGIN_TTL_SECONDS_MIN = 60;
+const DATABASE_POOL_DEFAULT = 10;
 const JWT_SECRET_BYTES_MIN = 32;
 const allSettings: readonly Setting[] = [...serverSettings, ...clientSettings];
 
@@ -105,11 +117,22 @@ function parseValues(values: Values, cwd: string): Config {
   if (root === undefined && !devMode) {
     throw refused("KEYSTEAD_ROOT_KEY", "is missing; make one with: openssl rand -hex 32");
   }
-  if (root === undefined && dataSetting !== undefined && dataSetting !== MEMORY) {
-    throw refused("KEYSTEAD_ROOT_KEY", "is missing; a data path opens with the root key it was made with");
+  const database = readDatabase(values, cwd);
+  if (
+    root === undefined &&
+    (database !== undefined || (dataSetting !== undefined && dataSetting !== MEMORY))
+  ) {
+    const what = database === undefined ? "a data path" : "a database";
+    throw refused("KEYSTEAD_ROOT_KEY", `is missing; ${what} opens with the root key it was made with`);
   }
-  if (dataSetting === undefined && !devMode) {
-    throw refused("KEYSTEAD_DATA_PATH", "is missing; set a folder, or :memory: to keep nothing");
+  if (dataSetting !== undefined && database !== undefined) {
+    throw refused("KEYSTEAD_DATABASE_URL", "takes the place of KEYSTEAD_DATA_PATH; set one of them");
+  }
+  if (dataSetting === undefined && database === undefined && !devMode) {
+    throw refused(
+      "KEYSTEAD_DATA_PATH",
+      "is missing; set a folder, or :memory: to keep nothing, or KEYSTEAD_DATABASE_URL",
+    );
   }
   const dataPath =
     dataSetting === undefined || dataSetting === MEMORY ? undefined : resolve(cwd, dataSetting);
@@ -146,6 +169,7 @@ function parseValues(values: Values, cwd: string): Config {
     rootKey: root?.key,
     rootKeyIsWeak: root?.weakForm ?? false,
     dataPath,
+    database,
     auditLog: readAuditLog(values, devMode, dataPath, cwd),
     auditDurability:
       readChoice(values, "KEYSTEAD_AUDIT_DURABILITY", ["written", "synced"] as const) ?? "written",
@@ -199,7 +223,25 @@ function readAuditLog(
   if (path !== undefined) return resolve(cwd, path);
   if (dataPath !== undefined) return join(dataPath, "audit.log");
   if (devMode) return undefined;
-  throw refused("KEYSTEAD_AUDIT_LOG", "is missing; with a data path in memory it has to be set");
+  throw refused("KEYSTEAD_AUDIT_LOG", "is missing; without a data path on disk it has to be set");
+}
+
+function readDatabase(values: Values, cwd: string): DatabaseConfig | undefined {
+  const { KEYSTEAD_DATABASE_URL: url, KEYSTEAD_DATABASE_CA: ca, KEYSTEAD_DATABASE_POOL: pool } = values;
+  if (url === undefined) {
+    if (ca !== undefined) throw refused("KEYSTEAD_DATABASE_CA", "is of use with KEYSTEAD_DATABASE_URL only");
+    if (pool !== undefined)
+      throw refused("KEYSTEAD_DATABASE_POOL", "is of use with KEYSTEAD_DATABASE_URL only");
+    return undefined;
+  }
+  const address = parseDatabaseUrl(url);
+  if (typeof address === "string") throw refused("KEYSTEAD_DATABASE_URL", address);
+  if (ca !== undefined && address.tls !== "verified")
+    throw refused("KEYSTEAD_DATABASE_CA", "is of use with sslmode=verify-full only");
+  const connectionsMax = pool === undefined ? DATABASE_POOL_DEFAULT : Number(pool);
+  if (pool !== undefined && !(/^[0-9]{1,3}$/.test(pool) && connectionsMax >= 2 && connectionsMax <= 200))
+    throw refused("KEYSTEAD_DATABASE_POOL", "is a number from 2 to 200");
+  return { address, caFile: ca === undefined ? undefined : resolve(cwd, ca), connectionsMax };
 }
 
 function readTlsFiles(values: Values, cwd: string): TlsFiles | undefined {

@@ -35,7 +35,9 @@ export function devScreen({ config }: Keystead, addresses: readonly string[], to
   const [first = ""] = addresses;
   const scheme = config.tls === undefined ? "http" : "https";
   const url = `${scheme}://localhost:${first.slice(first.lastIndexOf(":") + 1)}`;
-  const storage = config.dataPath ?? "memory only (set KEYSTEAD_ROOT_KEY and KEYSTEAD_DATA_PATH to keep it)";
+  const database = config.database && `PostgreSQL at ${config.database.address.host}`;
+  const storage =
+    database ?? config.dataPath ?? "memory only (set KEYSTEAD_ROOT_KEY and KEYSTEAD_DATA_PATH to keep it)";
   return `
   Keystead, dev mode: no credentials needed, for this machine only
 

@@ -78,6 +78,10 @@ export const errorRegistry = {
   audit_unavailable: { status: 503, title: "The audit log cannot be written, so nothing is served" },
   provider_unavailable: { status: 503, title: "The key's provider does not answer" },
   storage_unavailable: { status: 503, title: "The storage does not answer" },
+  outcome_unknown: {
+    status: 503,
+    title: "The storage stopped answering while the change was made; look whether it was",
+  },
   busy: { status: 503, title: "The service is doing as much of this as it can; try again" },
   stopping: { status: 503, title: "The service is stopping" },
 } as const satisfies Record<string, { status: number; title: string }>;

@@ -87,6 +87,24 @@ export const serverSettings = [
     help: "The folder that holds the database; :memory: keeps everything in memory only",
   },
   {
+    name: "KEYSTEAD_DATABASE_URL",
+    mayBeFile: true,
+    example: "postgres://keystead:…@db.example.com:5432/keystead",
+    help: "A PostgreSQL database (14 or later) in place of a data path; ?sslmode= is disable, require or verify-full",
+  },
+  {
+    name: "KEYSTEAD_DATABASE_CA",
+    flag: "database-ca",
+    example: "/etc/keystead/database-ca.pem",
+    help: "Certificates (PEM) of who may sign the database's own; the platform's unless set",
+  },
+  {
+    name: "KEYSTEAD_DATABASE_POOL",
+    flag: "database-pool",
+    example: "10",
+    help: "Connections to the database at most, 2 to 200 (10 unless set); one more holds the node's name",
+  },
+  {
     name: "KEYSTEAD_AUDIT_LOG",
     aliases: ["BUNKMS_AUDIT_LOG"],
     flag: "audit-log",
@@ -146,7 +164,7 @@ export const serverSettings = [
     name: "KEYSTEAD_NODE",
     flag: "node",
     example: "main",
-    help: "This node's name in the audit log (lower-case letters, digits, -)",
+    help: "This node's name in the audit log, its own among those on one database (lower-case letters, digits, -)",
   },
   {
     name: "KEYSTEAD_FACADES",

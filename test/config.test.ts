@@ -20,6 +20,11 @@ const server = {
   KEYSTEAD_AUDIT_LOG: "/var/log/audit.log",
 };
 const dev = { KEYSTEAD_DEV: "1" };
+const onDatabase = {
+  KEYSTEAD_ROOT_KEY: ROOT_KEY,
+  KEYSTEAD_DATABASE_URL: `postgres://keystead:${CANARY}@db.example.com/keystead`,
+  KEYSTEAD_AUDIT_LOG: "/var/log/audit.log",
+};
 
 interface Given {
   readonly args?: readonly string[];
@@ -106,6 +111,7 @@ describe("settings", () => {
         rootKey: undefined,
         rootKeyIsWeak: false,
         dataPath: undefined,
+        database: undefined,
         auditLog: "/var/log/audit.log",
         auditDurability: "written",
         jwtSecret: undefined,
@@ -254,6 +260,69 @@ describe("secrets from files", () => {
   });
 });
 
+describe("the URL of a database", () => {
+  const address = (url: string): unknown =>
+    read({ env: { ...onDatabase, KEYSTEAD_DATABASE_URL: url } }).database?.address;
+
+  test("gives where it is, with its name and password decoded", () => {
+    assert.deepEqual(address("postgresql://us%40er:p%3Aw@db.example.com:6543/key%20stead"), {
+      host: "db.example.com",
+      port: 6543,
+      user: "us@er",
+      password: "p:w",
+      database: "key stead",
+      tls: "verified",
+    });
+    assert.deepEqual(address("postgres://u@%2Frun%2Fpostgresql/k"), {
+      host: "/run/postgresql",
+      port: 5432,
+      user: "u",
+      password: "",
+      database: "k",
+      tls: "none",
+    });
+  });
+
+  test("asks for a verified certificate wherever the database is not on this machine", () => {
+    for (const [host, tls] of [
+      ["db", "verified"],
+      ["10.0.0.1", "verified"],
+      ["[fd00::1]", "verified"],
+      ["localhost", "none"],
+      ["127.0.0.1", "none"],
+      ["[::1]", "none"],
+    ] as const)
+      assert.equal((address(`postgres://u@${host}/k`) as { tls: string }).tls, tls, host);
+    for (const [mode, tls] of [
+      ["disable", "none"],
+      ["require", "unverified"],
+      ["verify-full", "verified"],
+    ] as const)
+      assert.equal((address(`postgres://u@db/k?sslmode=${mode}`) as { tls: string }).tls, tls, mode);
+  });
+
+  test("may come from a file, and takes a pool and a CA beside it", () => {
+    const cwd = temporaryFolder();
+    writeFileSync(join(cwd, "url"), `${onDatabase.KEYSTEAD_DATABASE_URL}\n`);
+    const { database } = read({
+      cwd,
+      env: {
+        ...onDatabase,
+        KEYSTEAD_DATABASE_URL: "",
+        KEYSTEAD_DATABASE_URL_FILE: "url",
+        KEYSTEAD_DATABASE_CA: "ca.pem",
+        KEYSTEAD_DATABASE_POOL: "20",
+      },
+    });
+    assert.equal(database?.caFile, join(cwd, "ca.pem"));
+    assert.equal(database.connectionsMax, 20);
+  });
+
+  test("has no flag, since flags are for everybody to see", () => {
+    assert.throws(() => read({ args: ["--database-url", onDatabase.KEYSTEAD_DATABASE_URL] }), StartRefused);
+  });
+});
+
 describe("a wrong setting stops the start with one line that names it", () => {
   const wrong: Record<string, readonly NodeJS.ProcessEnv[]> = {
     KEYSTEAD_ADDR: [
@@ -286,7 +355,39 @@ describe("a wrong setting stops the start with one line that names it", () => {
       { ...dev, KEYSTEAD_DATA_PATH: "/data" },
     ],
     KEYSTEAD_DATA_PATH: [{ ...server, KEYSTEAD_DATA_PATH: "" }],
-    KEYSTEAD_AUDIT_LOG: [{ ...server, KEYSTEAD_AUDIT_LOG: "" }],
+    KEYSTEAD_DATABASE_URL: [
+      { ...server, KEYSTEAD_DATABASE_URL: `postgres://keystead:${CANARY}@db/keystead` },
+      ...[
+        CANARY,
+        `mysql://keystead:${CANARY}@db/keystead`,
+        `postgres://keystead:${CANARY}@db`,
+        `postgres://keystead:${CANARY}@db/a/b`,
+        `postgres://:${CANARY}@db/keystead`,
+        `postgres://keystead:${CANARY}@db:99999/keystead`,
+        `postgres://keystead:${CANARY}%ZZ@db/keystead`,
+        `postgres://keystead:${CANARY}@db/keystead?sslmode=prefer`,
+        `postgres://keystead:${CANARY}@db/keystead?sslmode=verify-ca`,
+        `postgres://keystead:${CANARY}@db/keystead?sslmode=require&sslmode=disable`,
+        `postgres://keystead:${CANARY}@db/keystead?password=${CANARY}`,
+        `postgres://keystead:${CANARY}@%2Frun%2Fpostgresql/keystead?sslmode=require`,
+      ].map((url) => ({ ...onDatabase, KEYSTEAD_DATABASE_URL: url })),
+    ],
+    KEYSTEAD_DATABASE_CA: [
+      { ...server, KEYSTEAD_DATABASE_CA: "/ca.pem" },
+      {
+        ...onDatabase,
+        KEYSTEAD_DATABASE_URL: "postgres://keystead@db/keystead?sslmode=require",
+        KEYSTEAD_DATABASE_CA: "/ca.pem",
+      },
+    ],
+    KEYSTEAD_DATABASE_POOL: [
+      { ...server, KEYSTEAD_DATABASE_POOL: "5" },
+      ...["1", "201", "many", "-5", "1e2"].map((size) => ({ ...onDatabase, KEYSTEAD_DATABASE_POOL: size })),
+    ],
+    KEYSTEAD_AUDIT_LOG: [
+      { ...server, KEYSTEAD_AUDIT_LOG: "" },
+      { ...onDatabase, KEYSTEAD_AUDIT_LOG: "" },
+    ],
     KEYSTEAD_AUDIT_DURABILITY: [{ ...server, KEYSTEAD_AUDIT_DURABILITY: "fsync" }],
     KEYSTEAD_JWT_SECRET: [{ ...server, KEYSTEAD_JWT_SECRET: CANARY.padEnd(31, "s") }],
     KEYSTEAD_JWT_PROJECT: ["Upper", "a b", ".a", "x".repeat(65)].map((value) => ({
@@ -328,7 +429,7 @@ describe("a wrong setting stops the start with one line that names it", () => {
       for (const env of cases) {
         const line = refusal({ env });
         assert.ok(line.startsWith(`${name} `), `${JSON.stringify(env)}: ${line}`);
-        assert.doesNotMatch(line, new RegExp(ROOT_KEY));
+        assert.doesNotMatch(line, new RegExp(`${ROOT_KEY}|${CANARY}`));
       }
     });
   }

@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before } from "node:test";
+import { after, before, describe } from "node:test";
 import { serviceFacts } from "../src/audit/auditor.ts";
 import type { CommitChange } from "../src/audit/change.ts";
 import { compose, type ComposeOptions, type Keystead } from "../src/compose.ts";
@@ -13,6 +13,7 @@ import { readConfig } from "../src/config.ts";
 import type { AccountKind } from "../src/identity/caller.ts";
 import { ALL_PROJECTS } from "../src/policy/decide.ts";
 import { Log } from "../src/telemetry/log.ts";
+import { newDatabase } from "./postgres.ts";
 
 export const ROOT_KEY = "base64:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -101,6 +102,41 @@ export async function startServer(
     },
     { initialising: true, ...options },
   );
+}
+
+/** How a suite starts services on its store. */
+export interface OnStore {
+  readonly store: "SQLite" | "PostgreSQL";
+  readonly startServer: typeof startServer;
+  readonly startDev: typeof startDev;
+}
+
+/** Settings of a service on a PostgreSQL database of its own. */
+export async function onPostgres(settings: Record<string, string> = {}): Promise<Record<string, string>> {
+  const database = { KEYSTEAD_DATABASE_URL: await newDatabase(), KEYSTEAD_DATA_PATH: "" };
+  return { KEYSTEAD_ROOT_KEY: ROOT_KEY, ...database, ...settings };
+}
+
+const stores: readonly OnStore[] = [
+  { store: "SQLite", startServer, startDev },
+  {
+    store: "PostgreSQL",
+    startServer: async (settings, options) => startServer(await onPostgres(settings), options),
+    startDev: async (settings, options) => startDev(await onPostgres(settings), options),
+  },
+];
+
+/**
+ * Describes a suite once for each store: for what the API promises on both. PostgreSQL's part runs under Bun alone, unless
+ * the suite asks for it under Node as well.
+ */
+export function forEachStore(suite: (on: OnStore) => void, onNode = false): void {
+  for (const on of stores) {
+    if (on.store === "PostgreSQL" && !onNode && process.versions["bun"] === undefined) continue;
+    describe(`on ${on.store}`, () => {
+      suite(on);
+    });
+  }
 }
 
 async function start(settings: Record<string, string>, options: ComposeOptions): Promise<TestService> {

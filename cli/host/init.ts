@@ -25,7 +25,9 @@ interface FirstToken {
 export function addInitCommand(program: Command, context: CommandContext, env: NodeJS.ProcessEnv): void {
   program
     .command("init")
-    .description("make a data path with its first account, and print the admin token: this once only")
+    .description(
+      "make a data path (or database) with its first account, and print the admin token: this once only",
+    )
     .argument("[flags...]", "the flags of keystead server, such as --data-path /var/lib/keystead")
     .allowUnknownOption()
     .addHelpText(
@@ -57,12 +59,15 @@ async function init(
   let keystead: Keystead | undefined;
   try {
     const config = readConfig(flags, env, process.cwd());
-    if (config.dataPath === undefined) {
-      return refuse("init needs a folder to keep data in: set KEYSTEAD_DATA_PATH or --data-path");
+    const place = config.database === undefined ? config.dataPath : "the database";
+    if (place === undefined) {
+      return refuse(
+        "init needs a folder to keep data in: set KEYSTEAD_DATA_PATH or --data-path, or KEYSTEAD_DATABASE_URL",
+      );
     }
     keystead = await compose(config, { initialising: true });
     if (!(await isWithoutAdmin(keystead))) {
-      return refuse(`${config.dataPath} already has an account; nothing was changed`);
+      return refuse(`${place} already has an account; nothing was changed`);
     }
     const first = await makeFirstToken(keystead);
     await context.output().line(first.token, {
@@ -71,7 +76,7 @@ async function init(
       id: first.id,
       expires_at: first.expiresAt,
     });
-    remark(`${config.dataPath} is ready, with the account ${ADMIN}`);
+    remark(`${place} is ready, with the account ${ADMIN}`);
     remark(`its token (above, on standard output) is valid until ${first.expiresAt} and is not shown again`);
     return 0;
   } catch (error) {

@@ -8,7 +8,7 @@
  */
 import { KeysteadError } from "../errors.ts";
 import type { Barrier } from "../seal/barrier.ts";
-import type { Store, Write } from "../storage/store.ts";
+import { CommitUnknown, type Store, type Write } from "../storage/store.ts";
 import { AuditLog } from "./audit-log.ts";
 import { openFileSink, type AuditSink } from "./audit-sink.ts";
 import type { AuditEntry, AuditFacts } from "./entry.ts";
@@ -162,25 +162,37 @@ export class Auditor {
    * @param onCommitted called when the change is durable, before its entry is in the log
    * @throws StoreConflict where the change does not apply: then nothing happened and nothing is recorded
    * @throws KeysteadError `audit_unavailable`; where `onCommitted` was called, the change holds and its entry follows
+   * @throws CommitUnknown where it is not known yet; if the change holds, its entry follows
    */
   async commitChange(facts: AuditFacts, writes: readonly Write[], onCommitted?: () => void): Promise<void> {
     // Who is told that nothing is served must not find it done.
     if (!this.log.available) throw new KeysteadError("audit_unavailable");
     const entry = this.#entry(facts);
     const { store, barrier } = this.#options;
-    const cleaned = this.#appended;
-    this.#appended = [];
+    // A row of its own in every change of a node would make them wait for each other where they need not.
+    const cleaned = store.exclusive ? this.#appended : [];
+    if (store.exclusive) this.#appended = [];
     const row = sealOutboxRow(barrier, entry, this.log.head);
     try {
       await store.commit([...writes, { insert: "outbox", row }, ...this.#cleaning(cleaned)]);
     } catch (error) {
       this.#appended.push(...cleaned);
+      if (error instanceof CommitUnknown) void this.#appendIfCommitted(entry, error.settled);
       throw error;
     }
     onCommitted?.();
+    await this.#appendCommitted(entry);
+  }
+
+  async #appendCommitted(entry: AuditEntry): Promise<void> {
     await this.log.append(entry, true, true);
-    this.#appended.push(entry.id);
-    this.#cleanTimer ??= setTimeout(this.#cleanNow, CLEAN_MS);
+    this.#cleanSoon([entry.id]);
+  }
+
+  /** The entry of a change whose outcome the database tells later. The outbox has it, if the process ends before. */
+  async #appendIfCommitted(entry: AuditEntry, settled: Promise<boolean>): Promise<void> {
+    // What the log refuses now it keeps, and writes when it can.
+    if (await settled) await this.#appendCommitted(entry).catch(() => undefined);
   }
 
   /** Removes outbox rows whose entries are durable in the log. A failure is harmless: the next start sees to them. */

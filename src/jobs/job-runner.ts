@@ -13,6 +13,8 @@ const LEASE_SECONDS = 60;
 /** One kind of work. */
 export interface Job {
   readonly name: string;
+  /** Each node does it for itself, without a lease. */
+  readonly everyNode?: true;
   /** Does what is due; looks at `stopped` between two steps. */
   run(stopped: () => boolean): Promise<void>;
 }
@@ -64,7 +66,8 @@ export class JobRunner {
       if (stopped()) return;
       try {
         const lease = { store, holder: node, name: job.name, ttlSeconds: LEASE_SECONDS };
-        if (store.exclusive || (await takeLease(lease, now()))) await job.run(stopped);
+        const mine = store.exclusive || job.everyNode === true || (await takeLease(lease, now()));
+        if (mine) await job.run(stopped);
       } catch (error) {
         if (!stopped()) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
       }

@@ -10,6 +10,8 @@ import type { Job } from "./job-runner.ts";
 export function scrubbing(store: Store): Job {
   return {
     name: "scrub",
+    // A node knows of what it deleted itself.
+    everyNode: true,
     async run() {
       await store.scrub();
     },

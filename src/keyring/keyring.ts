@@ -492,7 +492,7 @@ export class Keyring {
     const { id } = await this.get(projectId, handle);
     return this.#changes.run(id, async () => {
       for (let tries = 0; tries < CONFLICT_TRIES; tries++) {
-        const key = await this.get(projectId, id);
+        const key = await this.#current(projectId, id);
         const planned = await plan(key);
         if (planned === undefined) return key;
         const { next, writes, version } = planned;
@@ -514,6 +514,14 @@ export class Keyring {
       }
       throw new KeysteadError("conflict");
     });
+  }
+
+  /** The key as the database has it: a change that seems to change nothing must not be judged by what was remembered. */
+  async #current(projectId: string, id: string): Promise<Key> {
+    if (this.#options.exclusive) return this.get(projectId, id);
+    const key = await this.#options.keys.find(projectId, { id });
+    if (key === undefined) throw new KeysteadError("key_not_found");
+    return key;
   }
 
   async #load(projectId: string, handle: string): Promise<Key> {

@@ -25,9 +25,16 @@ const migrations: readonly Migration[] = [
 /** What a database of this program states; an older program refuses it. */
 export const SCHEMA_VERSION = migrations.length;
 
-/** Brings an empty or older database to SCHEMA_VERSION, inside the caller's transaction. */
-export async function migrate(db: Kysely<Schema>, from: number, types: ColumnTypes): Promise<void> {
-  for (const step of migrations.slice(from)) await step(db, types);
-  if (from < SCHEMA_VERSION)
-    await db.updateTable("schema_version").set({ version: SCHEMA_VERSION }).execute();
+/**
+ * Brings an empty or older database to SCHEMA_VERSION, inside the caller's transaction.
+ * @param to stops at an older version, for tests
+ */
+export async function migrate(
+  db: Kysely<Schema>,
+  from: number,
+  types: ColumnTypes,
+  to = SCHEMA_VERSION,
+): Promise<void> {
+  for (const step of migrations.slice(from, to)) await step(db, types);
+  if (from < to) await db.updateTable("schema_version").set({ version: to }).execute();
 }

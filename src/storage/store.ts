@@ -1,8 +1,10 @@
 /**
  * What the rest of the service knows of its database: rows out, all-or-nothing lists of writes in.
  * Invariant: `commit` resolves only when every write of the list is durable; where one does not apply (a taken name, an
- * outdated revision), none does, and it rejects with StoreConflict.
+ * outdated revision), none does, and it rejects with StoreConflict. Any other rejection means that none does either,
+ * but for CommitUnknown, and for lists without an outbox row where the connection broke at the end.
  */
+import { KeysteadError } from "../errors.ts";
 import type { Schema, TableName } from "./schema.ts";
 
 /** One write. Updates and deletes with `expect: "one"` conflict unless they meet exactly one row. */
@@ -54,5 +56,19 @@ export class StoreConflict extends Error {
     super(`a write to ${table} did not apply`);
     this.name = "StoreConflict";
     this.table = table;
+  }
+}
+
+/** The connection broke while a change was being committed, and the database has not said yet whether it was made. */
+export class CommitUnknown extends KeysteadError {
+  /**
+   * True when it turned out that the change was made; false where it was not, and where the store was closed before:
+   * what then stands in the outbox is for the next start.
+   */
+  readonly settled: Promise<boolean>;
+
+  constructor(settled: Promise<boolean>, cause: unknown) {
+    super("outcome_unknown", { cause });
+    this.settled = settled;
   }
 }

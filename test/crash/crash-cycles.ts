@@ -1,6 +1,7 @@
 /**
  * Kills a real server with SIGKILL at random moments under mixed load, starts it anew, and holds what it then has against an
- * outside record of what it had acknowledged.
+ * outside record of what it had acknowledged. On PostgreSQL about every other kill meets the database instead, all processes
+ * of it: the server stays, refuses, and goes on when the database is back.
  * What must hold after every kill: each acknowledged key and secret opens; each acknowledged answer has its audit entry;
  * each entry of a change has its change and each change its entry, acknowledged or not; the log's sequence has no gap and no line is torn.
  */
@@ -9,11 +10,15 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, statSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { newDatabaseOn, query, startPostgres, type TestPostgres } from "../postgres.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const WORKERS = 8;
 const LOAD_MS_MIN = 20;
 const LOAD_MS_MAX = 250;
+const BACK_MS_MAX = 30_000;
+/** What a server may answer while its database is away. */
+const awayCodes = ["storage_unavailable", "outcome_unknown"];
 
 export interface CrashReport {
   readonly seed: number;
@@ -22,7 +27,9 @@ export interface CrashReport {
   readonly acknowledged: number;
   /** Of these, changes. */
   readonly changes: number;
-  /** Requests that the kill cut off. */
+  /** Of the kills, those of the database. */
+  readonly databaseKills: number;
+  /** Requests that the kill cut off, or that were refused while the database was away. */
   readonly cutOff: number;
   readonly auditEntries: number;
   /** Entries that a start appended from the outbox, and bytes of torn lines that it cut. */
@@ -50,9 +57,13 @@ export async function runCrashCycles(
   cycles: number,
   seed: number,
   onCycle?: (cycle: number) => void,
+  store: "sqlite" | "postgres" = "sqlite",
 ): Promise<CrashReport> {
   const folder = mkdtempSync(join(tmpdir(), "keystead-crash-"));
-  const run = new CrashRun(folder, seed);
+  // Without flushes: what a killed process had written, the kernel has.
+  const postgres = store === "postgres" ? await startPostgres() : undefined;
+  const database = postgres && { postgres, url: await newDatabaseOn(postgres) };
+  const run = new CrashRun(folder, seed, database);
   try {
     for (let cycle = 0; cycle < cycles; cycle++) {
       await run.cycle();
@@ -61,13 +72,21 @@ export async function runCrashCycles(
     await run.finish();
   } finally {
     run.stop();
+    postgres?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
   return run.report(cycles);
 }
 
+interface CrashDatabase {
+  readonly postgres: TestPostgres;
+  readonly url: string;
+}
+
 class CrashRun {
   readonly #folder: string;
+  readonly #database: CrashDatabase | undefined;
+  #databaseKills = 0;
   readonly #seed: number;
   #random: () => number;
   #server: Server | undefined;
@@ -94,8 +113,9 @@ class CrashRun {
   /** The highest version that the log has an entry for, by key: what is in the database may not be beyond it. */
   readonly #recorded = new Map<string, number>();
 
-  constructor(folder: string, seed: number) {
+  constructor(folder: string, seed: number, database: CrashDatabase | undefined) {
     this.#folder = folder;
+    this.#database = database;
     this.#seed = seed;
     this.#random = seededRandom(seed);
     this.#log = new LogReader(join(folder, "audit.log"));
@@ -103,7 +123,7 @@ class CrashRun {
 
   /** Load, kill, start, verify. */
   async cycle(): Promise<void> {
-    const server = (this.#server ??= await Server.start(this.#folder));
+    const server = (this.#server ??= await this.#start());
     let loading = true;
     const workers = Array.from({ length: WORKERS }, async () => {
       while (loading) if (!(await this.#step(server))) return;
@@ -111,17 +131,44 @@ class CrashRun {
     await new Promise((resolve) =>
       setTimeout(resolve, LOAD_MS_MIN + this.#random() * (LOAD_MS_MAX - LOAD_MS_MIN)),
     );
-    await server.kill();
-    loading = false;
-    await Promise.all(workers);
-    this.#server = await Server.start(this.#folder);
+    const database = this.#random() < 0.5 ? this.#database : undefined;
+    if (database === undefined) {
+      await server.kill();
+      loading = false;
+      await Promise.all(workers);
+      this.#server = await this.#start();
+    } else {
+      this.#databaseKills++;
+      await database.postgres.kill();
+      loading = false;
+      await database.postgres.start();
+      await Promise.all(workers);
+      await this.#untilBack(server, database);
+    }
     await this.#verify(this.#server);
+  }
+
+  #start(): Promise<Server> {
+    return Server.start(this.#folder, this.#database?.url);
+  }
+
+  /** Waits until the server makes changes again, and has written the entries of those whose outcome it did not know. */
+  async #untilBack(server: Server, { url }: CrashDatabase): Promise<void> {
+    const deadline = performance.now() + BACK_MS_MAX;
+    let changes = false;
+    for (;;) {
+      changes ||= (await server.read("POST", "/v1/secrets", { name: "back", value: "back" })) !== undefined;
+      if (changes && (await query(url, "select 1 from outbox")).length === 0) return;
+      if (performance.now() > deadline)
+        throw new Error("the server did not go on when its database was back");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   /** A graceful stop and one more start at the end: nothing may be missing then either. */
   async finish(): Promise<void> {
     await this.#server?.end();
-    this.#server = await Server.start(this.#folder);
+    this.#server = await this.#start();
     this.#claimed = new Map([...this.#keys].map(([key, version]) => [`key:${key}`, version]));
     await this.#verify(this.#server);
   }
@@ -136,6 +183,7 @@ class CrashRun {
       cycles,
       acknowledged: this.#acknowledged,
       changes: this.#changes,
+      databaseKills: this.#databaseKills,
       cutOff: this.#cutOff,
       auditEntries: this.#entries,
       recoveredEntries: this.#recovered,
@@ -193,7 +241,8 @@ class CrashRun {
       this.#unaudited.set(requestId, `${method} ${path}`);
       return json;
     } catch (error) {
-      if (error instanceof Refused) this.#broken.push(`${method} ${path} was answered with ${error.message}`);
+      if (error instanceof Refused && !(this.#database !== undefined && awayCodes.includes(error.message)))
+        this.#broken.push(`${method} ${path} was answered with ${error.message}`);
       else this.#cutOff++;
       return undefined;
     }
@@ -285,13 +334,15 @@ class Server {
     this.#exited = exited;
   }
 
-  static async start(folder: string): Promise<Server> {
+  static async start(folder: string, databaseUrl: string | undefined): Promise<Server> {
     const child = spawn(process.execPath, ["--no-env-file", join(ROOT, "src/main.ts")], {
       env: {
         KEYSTEAD_DEV: "1",
         KEYSTEAD_ADDR: "127.0.0.1:0",
         KEYSTEAD_ROOT_KEY: "11".repeat(32),
-        KEYSTEAD_DATA_PATH: folder,
+        ...(databaseUrl === undefined
+          ? { KEYSTEAD_DATA_PATH: folder }
+          : { KEYSTEAD_DATABASE_URL: databaseUrl, KEYSTEAD_AUDIT_LOG: join(folder, "audit.log") }),
         KEYSTEAD_LOG_FORMAT: "json",
       },
       stdio: ["ignore", "ignore", "pipe"],

@@ -7,3 +7,4 @@ export interface ColumnTypes {
 }
 
 export const sqliteTypes: ColumnTypes = { blob: sql`blob` };
+export const postgresTypes: ColumnTypes = { blob: sql`bytea` };
