@@ -13,6 +13,8 @@ export class KeysteadApiError extends Error {
   readonly detail: string | undefined;
   /** The field of the request that was refused. */
   readonly field: string | undefined;
+  /** How long the service asks to wait before another try. */
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(problem: {
     readonly status: number;
@@ -21,6 +23,7 @@ export class KeysteadApiError extends Error {
     readonly requestId?: string | undefined;
     readonly detail?: string | undefined;
     readonly field?: string | undefined;
+    readonly retryAfterSeconds?: number | undefined;
   }) {
     super(problem.detail === undefined ? problem.title : `${problem.title}: ${problem.detail}`);
     this.name = "KeysteadApiError";
@@ -30,11 +33,22 @@ export class KeysteadApiError extends Error {
     this.title = problem.title;
     this.detail = problem.detail;
     this.field = problem.field;
+    this.retryAfterSeconds = problem.retryAfterSeconds;
   }
 }
 
+/** What an answer's headers say beside its status. */
+export interface AnswerFacts {
+  readonly requestId: string | null;
+  readonly retryAfterSeconds: number | undefined;
+}
+
 /** The error for an answer of a failing status: its problem document, or what can be said without one. */
-export function apiErrorOf(status: number, body: unknown, requestIdHeader: string | null): KeysteadApiError {
+export function apiErrorOf(
+  status: number,
+  body: unknown,
+  { requestId: requestIdHeader, retryAfterSeconds }: AnswerFacts,
+): KeysteadApiError {
   const problem = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
   const { code, title, detail, field } = problem;
   const requestId = requestIdHeader ?? textOrNothing(problem["request_id"]);
@@ -44,6 +58,7 @@ export function apiErrorOf(status: number, body: unknown, requestIdHeader: strin
       code: "unexpected_answer",
       title: `The server answered ${status} in a way that Keystead does not`,
       requestId,
+      retryAfterSeconds,
     });
   }
   return new KeysteadApiError({
@@ -53,6 +68,7 @@ export function apiErrorOf(status: number, body: unknown, requestIdHeader: strin
     requestId,
     detail: textOrNothing(detail),
     field: textOrNothing(field),
+    retryAfterSeconds,
   });
 }
 

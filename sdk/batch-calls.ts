@@ -192,7 +192,7 @@ export class BatchCalls extends SignatureCalls {
     call: CallOptions,
     target: Readonly<Record<string, unknown>> = {},
   ): Promise<ItemResult<T>[]> {
-    const answer = await this.post<{ results?: readonly ItemAnswer[] }>(
+    const answer = await this.use<{ results?: readonly ItemAnswer[] }>(
       name,
       `${use}/batch`,
       { ...target, items },

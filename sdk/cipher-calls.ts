@@ -37,7 +37,10 @@ export class CipherCalls extends KeyCalls {
     { aad, version, ...call }: EncryptOptions = {},
   ): Promise<Encrypted> {
     const body = { ...bytesField("plaintext", plaintext), ...bytesField("aad", aad), version };
-    return this.transport.send({ method: "POST", path: `/v1/encrypt/${pathSegment(name)}`, body }, call);
+    return this.transport.send(
+      { method: "POST", path: `/v1/encrypt/${pathSegment(name)}`, body, repeatable: true },
+      call,
+    );
   }
 
   /**
@@ -51,7 +54,7 @@ export class CipherCalls extends KeyCalls {
   ): Promise<Decrypted> {
     const body = { ciphertext: base64Of(ciphertext), ...bytesField("aad", aad) };
     const answer = await this.transport.send<{ plaintext_b64: string; version: number }>(
-      { method: "POST", path: `/v1/decrypt/${pathSegment(name)}`, body },
+      { method: "POST", path: `/v1/decrypt/${pathSegment(name)}`, body, repeatable: true },
       call,
     );
     return { plaintext: fromBase64(answer.plaintext_b64), version: answer.version };
@@ -70,7 +73,7 @@ export class CipherCalls extends KeyCalls {
       to_version: toVersion,
       ...bytesField("to_aad", toAad),
     };
-    return this.post(name, "reencrypt", body, call);
+    return this.use(name, "reencrypt", body, call);
   }
 
   /**
@@ -79,7 +82,7 @@ export class CipherCalls extends KeyCalls {
    */
   async generateDataKey(name: string, { bytes, aad, ...call }: DataKeyOptions = {}): Promise<DataKey> {
     const body = { bytes, ...bytesField("aad", aad) };
-    const { plaintext_b64, ...answer } = await this.post<Ciphered & { plaintext_b64: string }>(
+    const { plaintext_b64, ...answer } = await this.use<Ciphered & { plaintext_b64: string }>(
       name,
       "data-key",
       body,
@@ -91,6 +94,6 @@ export class CipherCalls extends KeyCalls {
   /** Makes a data key for others to use: only its ciphertext is given. */
   generateWrappedDataKey(name: string, { bytes, aad, ...call }: DataKeyOptions = {}): Promise<Ciphered> {
     const body = { bytes, plaintext: false, ...bytesField("aad", aad) };
-    return this.post(name, "data-key", body, call);
+    return this.use(name, "data-key", body, call);
   }
 }

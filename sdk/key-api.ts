@@ -196,7 +196,7 @@ export class KeyApi extends BatchCalls {
       wrapping_key: wrappingKey,
       wrapping_public_key_b64: wrappingPublicKey === undefined ? undefined : toBase64(wrappingPublicKey),
     };
-    const answer = await this.post<ExportAnswer>(name, "export", body, call);
+    const answer = await this.use<ExportAnswer>(name, "export", body, call);
     const facts = { algorithm: answer.algorithm, version: answer.version };
     if (answer.format === "jwk") return { ...facts, format: "jwk", jwk: answer.jwk };
     const isWrapped = answer.wrapped_material_b64 !== undefined;

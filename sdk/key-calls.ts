@@ -13,7 +13,18 @@ export class KeyCalls {
     this.transport = transport;
   }
 
-  /** Sends a POST to a key's own path and what follows it. */
+  /** Sends a use of a key, which changes nothing, to the key's own path and what follows it. */
+  protected use<T>(
+    name: string,
+    action: string,
+    body: Readonly<Record<string, unknown>>,
+    call: CallOptions,
+  ): Promise<T> {
+    const path = `${keyPath(name)}/${action}`;
+    return this.transport.send({ method: "POST", path, body, repeatable: true }, call);
+  }
+
+  /** Sends a change of a key likewise. */
   protected post<T>(
     name: string,
     action: string,

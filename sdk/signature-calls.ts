@@ -34,7 +34,7 @@ export class SignatureCalls extends CipherCalls {
     { scheme, encoding, version, ...call }: SignatureOptions = {},
   ): Promise<Signature> {
     const body = { ...signedFields(signed), scheme, encoding, version };
-    const answer = await this.post<{ signature_b64: string; version: number }>(name, "sign", body, call);
+    const answer = await this.use<{ signature_b64: string; version: number }>(name, "sign", body, call);
     return { signature: fromBase64(answer.signature_b64), version: answer.version };
   }
 
@@ -52,7 +52,7 @@ export class SignatureCalls extends CipherCalls {
       signature_b64: toBase64(signature),
       version,
     };
-    return this.post(name, "verify", body, call);
+    return this.use(name, "verify", body, call);
   }
 
   /** Makes a message authentication code. */
@@ -62,7 +62,7 @@ export class SignatureCalls extends CipherCalls {
     { version, ...call }: VersionOptions = {},
   ): Promise<Mac> {
     const body = { ...bytesField("message", message), version };
-    const answer = await this.post<{ mac_b64: string; version: number }>(name, "mac", body, call);
+    const answer = await this.use<{ mac_b64: string; version: number }>(name, "mac", body, call);
     return { mac: fromBase64(answer.mac_b64), version: answer.version };
   }
 
@@ -74,12 +74,12 @@ export class SignatureCalls extends CipherCalls {
     { version, ...call }: VersionOptions = {},
   ): Promise<Verified> {
     const body = { ...bytesField("message", message), mac_b64: toBase64(mac), version };
-    return this.post(name, "verify-mac", body, call);
+    return this.use(name, "verify-mac", body, call);
   }
 
   /** Makes a shared secret, and the ciphertext that gives it to whoever may decapsulate. */
   async encapsulate(name: string, { version, ...call }: VersionOptions = {}): Promise<Encapsulated> {
-    const { shared_secret_b64, ...answer } = await this.post<{
+    const { shared_secret_b64, ...answer } = await this.use<{
       shared_secret_b64: string;
       ciphertext: string;
       version: number;
@@ -93,7 +93,7 @@ export class SignatureCalls extends CipherCalls {
     ciphertext: string | Uint8Array,
     call: CallOptions = {},
   ): Promise<Decapsulated> {
-    const answer = await this.post<{ shared_secret_b64: string; version: number }>(
+    const answer = await this.use<{ shared_secret_b64: string; version: number }>(
       name,
       "decapsulate",
       { ciphertext: base64Of(ciphertext) },
