@@ -10,7 +10,8 @@
 import type { KeysteadClient } from "../sdk/client.ts";
 import { KeysteadApiError } from "../sdk/api-error.ts";
 import { KeysteadConnectionError } from "../sdk/connection-error.ts";
-import { DEK_BYTES, randomName, wrappedDekAad } from "./document-cipher.ts";
+import { KeysteadCredentialError } from "../sdk/credential-error.ts";
+import { DEK_BYTES, wrappedDekAad } from "./document-cipher.ts";
 import { DocStoreError } from "./doc-store-error.ts";
 
 export const dekForms = ["wrapped", "exported"] as const;
@@ -101,7 +102,7 @@ async function madeOnce<T>(
   }
   return asked(async () => {
     try {
-      await client.key.create(name, { ...CALL, type: "aes-256", exportable, idempotencyKey: randomName() });
+      await client.key.create(name, { ...CALL, type: "aes-256", exportable });
     } catch (error) {
       // Another store was first: both go on with the same key.
       if (!isApiError(error, "key_exists")) throw error;
@@ -121,6 +122,7 @@ async function asked<T>(call: () => Promise<T>): Promise<T> {
 /** What a failed call on the key service means for a document. */
 export function docStoreErrorOf(error: unknown): DocStoreError {
   if (error instanceof DocStoreError) return error;
+  if (error instanceof KeysteadCredentialError) return new DocStoreError("key_refused", error);
   if (error instanceof KeysteadConnectionError) return new DocStoreError("key_service_unavailable", error);
   if (!(error instanceof KeysteadApiError)) return new DocStoreError("key_service_unavailable", error);
   if (error.status >= 500 || error.status === 429) return new DocStoreError("key_service_unavailable", error);

@@ -58,6 +58,11 @@ export interface DocStoreOptions {
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
+export interface PutOptions {
+  /** Replaces nothing. */
+  readonly onlyIfAbsent?: boolean | undefined;
+}
+
 export interface ListOptions {
   /** 100 unless set, at most 1000. */
   readonly limit?: number | undefined;
@@ -85,23 +90,38 @@ export class DocStore {
     this.#keys = new ProjectKeys(this.#files, dekSource(form, client), cache, limits);
   }
 
-  /** Stores a document in the place of the one before, if there is one. The last writer's is there, whole. */
-  async put(project: string, collection: string, id: string, document: Json): Promise<void> {
+  /**
+   * Stores a document in the place of the one before, if there is one. The last writer's is there, whole. False where it was
+   * not stored, since it should be `onlyIfAbsent`.
+   */
+  async put(
+    project: string,
+    collection: string,
+    id: string,
+    document: Json,
+    options: PutOptions = {},
+  ): Promise<boolean> {
     // What JSON has no form for gives undefined.
     const text = JSON.stringify(document) as string | undefined;
     if (text === undefined) throw new DocStoreError("invalid_document");
-    await this.#put(placeOf(project, collection, id), Buffer.from(text, "utf8"));
+    return this.#put(placeOf(project, collection, id), Buffer.from(text, "utf8"), options);
   }
 
   /** As `put`, for a document that is JSON text already: it comes back as it is, numbers of any length included. */
-  async putText(project: string, collection: string, id: string, text: string): Promise<void> {
+  async putText(
+    project: string,
+    collection: string,
+    id: string,
+    text: string,
+    options: PutOptions = {},
+  ): Promise<boolean> {
     const place = placeOf(project, collection, id);
     try {
       JSON.parse(text);
     } catch {
       throw new DocStoreError("invalid_document");
     }
-    await this.#put(place, Buffer.from(text, "utf8"));
+    return this.#put(place, Buffer.from(text, "utf8"), options);
   }
 
   /** The document; undefined where there is none. Throws `document_unreadable` for one that was tampered with. */
@@ -173,11 +193,16 @@ export class DocStore {
     this.#keys.clear();
   }
 
-  async #put(place: DocumentPlace, plaintext: Buffer): Promise<void> {
+  async #put(
+    place: DocumentPlace,
+    plaintext: Buffer,
+    { onlyIfAbsent = false }: PutOptions,
+  ): Promise<boolean> {
     if (plaintext.length > this.#documentBytesMax) throw new DocStoreError("document_too_large");
     // A key that has to be fetched is fetched before the document is locked.
     await this.#keys.prepare(place.project);
-    await this.#files.change(place, async (document) => {
+    return this.#files.change(place, async (document) => {
+      if (onlyIfAbsent && (await document.isThere())) return false;
       const { result: file } = await this.#keys.useToWrite(place.project, plaintext.length, (key) =>
         sealDocument(key, documentAad(place), plaintext),
       );

@@ -14,6 +14,7 @@ import { fileNameOf, nameOfFile } from "./document-name.ts";
 import { DocStoreError } from "./doc-store-error.ts";
 import {
   isAbsent,
+  isFileThere,
   makeFolders,
   namesIn,
   readFileIfThere,
@@ -29,6 +30,7 @@ const ATTEMPTS_MAX = 5;
 
 /** What may be done while a document is locked. */
 export interface LockedDocument {
+  isThere(): Promise<boolean>;
   read(): Promise<Buffer | undefined>;
   /**
    * Puts these bytes in the document's place. False where the lock was lost meanwhile: nothing was changed.
@@ -112,6 +114,7 @@ export class DocumentFiles {
     const path = this.#path(place);
     return withLock(locks, name, async (lock) =>
       work({
+        isThere: () => isFileThere(path),
         read: () => this.read(place),
         replace: async (bytes, check) => {
           await this.makeFolder(place.project, "docs", fileNameOf(place.collection));

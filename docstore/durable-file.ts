@@ -80,6 +80,16 @@ export async function readFileIfThere(path: string, bytesMax: number): Promise<B
   }
 }
 
+export async function isFileThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  }
+}
+
 /** The names in a folder, without those of temporary files; none where there is no folder. */
 export async function namesIn(folder: string): Promise<string[]> {
   try {

@@ -12,7 +12,7 @@ export interface StoreHarness {
   readonly client: KeysteadClient;
   readonly data: string;
   /** Another store over the same folder, unless options say otherwise: as another process would have it. */
-  store(options?: Partial<DocStoreOptions>): DocStore;
+  readonly store: (options?: Partial<DocStoreOptions>) => DocStore;
 }
 
 /** A service that exports on its main address, as a node in an internal network does. */
