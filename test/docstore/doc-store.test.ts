@@ -339,7 +339,8 @@ for (const form of dekForms) {
       const stores = [store(), store(), store()];
       const bodies = Array.from({ length: 60 }, (_, i) => String(i).padEnd(2000, "x"));
       await Promise.all(bodies.map((body, i) => stores[i % 3]!.put(project, "c", "d", body)));
-      assert.ok(bodies.includes(String(await store().get(project, "c", "d"))));
+      const there = await store().get(project, "c", "d");
+      assert.ok(bodies.some((body) => body === there));
     });
 
     test("shreds a project with its key: nothing opens when what is in memory has had its time", async () => {
