@@ -5,16 +5,24 @@
  *     const { ciphertext } = await keystead.key.encrypt("orders", "hello", { aad: "order 42" });
  *     const { plaintext } = await keystead.key.decrypt("orders", ciphertext, { aad: "order 42" });
  *
- * Calls reject with a KeysteadApiError (the service refused or failed), a KeysteadConnectionError (no answer) or a
- * KeysteadInputError (nothing was sent). Items of a batch fail one by one, as KeysteadItemErrors in their places.
+ * Calls reject with a KeysteadApiError (the service refused or failed), a KeysteadConnectionError (no answer), a
+ * KeysteadCredentialError (no token) or a KeysteadInputError (nothing was sent). Items of a batch fail one by one, as
+ * KeysteadItemErrors in their places. `envelope` encrypts in this process and says what it fails with.
  * Invariant: one method an operation, named as the operation is: `key.schedule_deletion` is `key.scheduleDeletion`.
  */
+import type { DekCacheOptions } from "./dek-cache.ts";
+import { DataKeyCaches, LocalCipher } from "./local-cipher.ts";
 import { AccountApi, JwtApi, ProjectApi, TokenApi } from "./identity-api.ts";
 import { KeyApi } from "./key-api.ts";
 import { RandomApi } from "./random-api.ts";
 import { SecretApi } from "./secret-api.ts";
-import { Transport, type CallOptions, type ClientOptions } from "./transport.ts";
+import { pathSegment, Transport, type CallOptions, type ClientOptions } from "./transport.ts";
 import type { Caller, Health } from "./wire.ts";
+
+export interface KeysteadClientOptions extends ClientOptions {
+  /** The limits of the data keys in memory: 15 minutes, 2^30 uses, 1 TiB and 1000 keys unless set. Any zero means none. */
+  readonly dataKeyCache?: Partial<DekCacheOptions> | undefined;
+}
 
 export class KeysteadClient {
   readonly key: KeyApi;
@@ -24,10 +32,12 @@ export class KeysteadClient {
   readonly token: TokenApi;
   readonly jwt: JwtApi;
   readonly random: RandomApi;
+  /** The data keys of local encryption that are in memory. */
+  readonly dataKeys: DataKeyCaches;
   readonly #transport: Transport;
 
   /** @throws KeysteadInputError where an option cannot be sent */
-  constructor(options: ClientOptions = {}) {
+  constructor(options: KeysteadClientOptions = {}) {
     const transport = new Transport(options);
     this.key = new KeyApi(transport);
     this.secret = new SecretApi(transport);
@@ -36,7 +46,16 @@ export class KeysteadClient {
     this.token = new TokenApi(transport);
     this.jwt = new JwtApi(transport);
     this.random = new RandomApi(transport);
+    this.dataKeys = new DataKeyCaches(options.dataKeyCache);
     this.#transport = transport;
+  }
+
+  /**
+   * Encryption in this process, under data keys that the key wraps. Ciphers of one client share their data keys.
+   * @throws KeysteadInputError for what is no name
+   */
+  envelope(keyName: string): LocalCipher {
+    return new LocalCipher(this.key, pathSegment(keyName), this.#transport.project, this.dataKeys);
   }
 
   /** Who the caller is, and what it is bound to. */

@@ -102,7 +102,16 @@ export class DekCache {
   /** The cached key, counted as `use` counts; undefined where it is to be fetched. Each one that is held is released once. */
   hold<D extends CachedDek>(id: string, bytes: number): HeldDek<D> | undefined {
     const entry = this.#entries.get(id);
-    if (entry === undefined) return undefined;
+    return entry === undefined ? undefined : this.#hold<D>(entry, bytes);
+  }
+
+  /** As `hold` of the same id, without looking for it; undefined where what was held is no longer cached. */
+  holdAgain<D extends CachedDek>(held: HeldDek<D>, bytes: number): HeldDek<D> | undefined {
+    const entry = held as Entry & HeldDek<D>;
+    return entry.cached ? this.#hold<D>(entry, bytes) : undefined;
+  }
+
+  #hold<D extends CachedDek>(entry: Entry, bytes: number): HeldDek<D> | undefined {
     const { usesMax, bytesMax } = this.#options;
     if (entry.uses >= usesMax || entry.bytes + bytes > bytesMax || this.#now() >= entry.expiresAt) {
       this.#evict(entry);
@@ -112,8 +121,8 @@ export class DekCache {
     entry.bytes += bytes;
     entry.holders++;
     if (entry !== this.#newest) {
-      this.#entries.delete(id);
-      this.#entries.set(id, entry);
+      this.#entries.delete(entry.id);
+      this.#entries.set(entry.id, entry);
       this.#newest = entry;
     }
     return entry as Entry & HeldDek<D>;

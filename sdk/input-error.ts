@@ -10,7 +10,9 @@ export class KeysteadInputError extends Error {
     | "invalid_project"
     | "invalid_key_material"
     | "invalid_idempotency_key"
-    | "invalid_label";
+    | "invalid_label"
+    | "invalid_encoding"
+    | "payload_too_large";
 
   constructor(code: KeysteadInputError["code"], message: string) {
     super(message);

@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { KeysteadConnectionError } from "./connection-error.ts";
+import { KeysteadInputError } from "./input-error.ts";
 
 /** The member of a request that carries a text or bytes: `{ name }` or `{ name_b64 }`; none for undefined. */
 export function bytesField(name: string, value: string | Uint8Array | undefined): Record<string, string> {
@@ -29,4 +30,18 @@ export function fromBase64(text: unknown): Uint8Array {
     throw new KeysteadConnectionError("unexpected_answer", "The server's answer holds damaged base64");
   }
   return bytes;
+}
+
+/** Bytes as they are, or the UTF-8 of a text. Throws KeysteadInputError for a text that has none. */
+export function bytesOf(value: string | Uint8Array): Uint8Array {
+  if (typeof value !== "string") return value;
+  if (!value.isWellFormed()) {
+    throw new KeysteadInputError("invalid_encoding", "A text holds half a character, which has no UTF-8");
+  }
+  return Buffer.from(value, "utf8");
+}
+
+/** The same bytes as a Buffer. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
