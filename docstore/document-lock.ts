@@ -9,11 +9,11 @@
  *
  * Invariant: while `isMine` says so, nobody else holds the lock.
  */
-import { open, readFile, readlink, rename, stat, unlink } from "node:fs/promises";
+import { link, readFile, readlink, rename, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { randomName } from "./document-cipher.ts";
 import { DocStoreError } from "./doc-store-error.ts";
-import { isAbsent, isCode, namesIn } from "./durable-file.ts";
+import { isAbsent, isCode, namesIn, TEMPORARY_PREFIX } from "./durable-file.ts";
 
 /** A write takes milliseconds; a disk that is busy with others', seconds. */
 const STALE_MS = 30_000;
@@ -70,12 +70,8 @@ export async function awaitHolders(folder: string, times: LockTimes = lockTimes)
   const giveUpAt = performance.now() + times.waitMs;
   for (const name of await namesIn(folder)) {
     const path = join(folder, name);
-    let awaited: string | undefined;
-    for (;;) {
-      const holder = await holderOf(path);
-      if (holder === undefined || (awaited !== undefined && holder !== awaited)) break;
-      // A lock that is just being made is empty for a moment.
-      if (holder !== "") awaited = holder;
+    const holder = await holderOf(path);
+    while (holder !== undefined && (await holderOf(path)) === holder) {
       if (await breakStale(path, times.staleMs)) break;
       if (performance.now() >= giveUpAt) throw new DocStoreError("busy");
       await pause(POLL_MS);
@@ -83,23 +79,22 @@ export async function awaitHolders(folder: string, times: LockTimes = lockTimes)
   }
 }
 
+/** The file has its token from its first moment on: a process that is killed here leaves no lock that nobody can tell of. */
 async function take(path: string, token: string): Promise<boolean> {
-  let handle;
+  const temporary = join(dirname(path), TEMPORARY_PREFIX + randomName());
+  await writeFile(temporary, token, { flag: "wx", mode: 0o600 });
   try {
-    handle = await open(path, "wx", 0o600);
+    await link(temporary, path);
+    return true;
   } catch (error) {
     if (isCode(error, "EEXIST")) return false;
     throw error;
-  }
-  try {
-    await handle.writeFile(token);
   } finally {
-    await handle.close();
+    await unlink(temporary).catch(() => undefined);
   }
-  return true;
 }
 
-/** The token in a lock; empty for one that is just being made, undefined where there is none. */
+/** The token in a lock; undefined where there is none. */
 async function holderOf(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { DocStoreError } from "./doc-store-error.ts";
 import { randomName } from "./document-cipher.ts";
 
-const TEMPORARY_PREFIX = ".tmp-";
+export const TEMPORARY_PREFIX = ".tmp-";
 /** No write takes this long: an older temporary file is what a crash left. */
 const LEFTOVER_MS = 15 * 60_000;
 
