@@ -67,8 +67,8 @@ export function addDocsCommands(program: Command, context: CommandContext): void
     .argument("<id>")
     .action(async (project: string, collection: string, id: string, flags: StoreFlags) => {
       const text = await openStore(context, flags).getText(project, collection, id);
-      if (text === undefined) return notFound(context);
-      await context.output().bytes(Buffer.from(text, "utf8"), undefined, JSON.parse(text));
+      if (text === undefined) notFound(context);
+      else await context.output().bytes(Buffer.from(text, "utf8"), undefined, JSON.parse(text));
     });
 
   withStoreFlags(group.command("delete"))
@@ -77,8 +77,8 @@ export function addDocsCommands(program: Command, context: CommandContext): void
     .argument("<collection>")
     .argument("<id>")
     .action(async (project: string, collection: string, id: string, flags: StoreFlags) => {
-      if (!(await openStore(context, flags).delete(project, collection, id))) return notFound(context);
-      await context.output().done("removed", { removed: true });
+      if (!(await openStore(context, flags).delete(project, collection, id))) notFound(context);
+      else await context.output().done("removed", { removed: true });
     });
 
   addListCommands(group, context);

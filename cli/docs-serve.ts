@@ -1,5 +1,5 @@
 /** `keystead docs serve`: the document store over HTTP. */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { isIP } from "node:net";
 import type { Command } from "commander";
 import { CallersRefused, parseCallers, type DocumentCaller } from "../docstore/callers.ts";
