@@ -2,6 +2,7 @@
  * What a command's end tells its caller: the exit code, and one line for people.
  * Invariant: the codes never change their meaning; the line holds public texts only, free of control characters.
  */
+import { DocStoreError, type DocStoreErrorCode } from "../docstore/doc-store-error.ts";
 import { KeysteadApiError } from "../sdk/api-error.ts";
 import { KeysteadConnectionError } from "../sdk/connection-error.ts";
 import { KeysteadInputError } from "../sdk/input-error.ts";
@@ -17,10 +18,20 @@ export const EXIT_NOT_FOUND = 4;
 export const EXIT_INPUT = 5;
 export const EXIT_NOT_VALID = 6;
 
+const docStoreExits: Readonly<Partial<Record<DocStoreErrorCode, number>>> = {
+  document_unreadable: EXIT_NOT_VALID,
+  documents_unreadable: EXIT_NOT_VALID,
+  key_service_unavailable: EXIT_FAILURE,
+  key_refused: EXIT_REFUSED,
+  key_gone: EXIT_NOT_FOUND,
+  busy: EXIT_FAILURE,
+};
+
 /** The exit code of what a command threw. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT_USAGE;
   if (error instanceof KeysteadInputError || error instanceof InputFailed) return EXIT_INPUT;
+  if (error instanceof DocStoreError) return docStoreExits[error.code] ?? EXIT_INPUT;
   if (!(error instanceof KeysteadApiError)) return EXIT_FAILURE;
   if (error.code === "decryption_failed") return EXIT_NOT_VALID;
   if (error.status === 401 || error.status === 403) return EXIT_REFUSED;
@@ -43,6 +54,10 @@ function textOf(error: unknown): string {
     const hint =
       error.code === "unreachable" ? "; is the server running, and --url or KEYSTEAD_URL right?" : "";
     return `${error.message} (${error.code})${hint}`;
+  }
+  if (error instanceof DocStoreError) {
+    const below = error.cause instanceof Error ? `: ${textOf(error.cause)}` : "";
+    return `${error.message} (${error.code})${below}`;
   }
   if (error instanceof KeysteadInputError) return `${error.message} (${error.code})`;
   if (error instanceof UsageError) return `${error.message} (keystead --help)`;

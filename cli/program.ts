@@ -5,6 +5,7 @@ import { addAccountCommands } from "./account-commands.ts";
 import { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
 import { addCompletionCommands } from "./completion-commands.ts";
+import { addDocsCommands } from "./docs-commands.ts";
 import { addHealthCommand } from "./health-commands.ts";
 import { addInitCommand } from "./host/init.ts";
 import { addServerCommand } from "./host/server.ts";
@@ -96,6 +97,8 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   addCryptoCommands(program, context);
   addRandomCommand(program, context);
   addSecretCommands(program, context);
+  program.commandsGroup("Documents on disk:");
+  addDocsCommands(program, context);
   program.commandsGroup("Who may do what:");
   addProjectCommands(program, context);
   addAccountCommands(program, context);
