@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { addAccountCommands, addWhoamiCommand } from "./account-commands.ts";
+import { addBarrierCommands } from "./barrier-commands.ts";
 import { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
 import { addCompletionCommands } from "./completion-commands.ts";
@@ -12,6 +13,7 @@ import { addKeyCommands } from "./key-commands.ts";
 import { addLoadtestCommand } from "./loadtest.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addRandomCommand } from "./random-command.ts";
+import { addRotateCommands } from "./rotate-command.ts";
 import { addSecretCommands } from "./secret-commands.ts";
 import { addTokenCommands } from "./token-commands.ts";
 
@@ -95,6 +97,8 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   program.commandsGroup("The service and this program:");
   addServerCommand(program);
   addInitCommand(program, context, env);
+  addRotateCommands(program, context, env);
+  addBarrierCommands(program, context);
   addHealthCommand(program, context);
   addLoadtestCommand(program, context);
   addCompletionCommands(program);

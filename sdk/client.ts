@@ -9,6 +9,7 @@
  * KeysteadInputError (nothing was sent). Items of a batch fail one by one, as KeysteadItemErrors in their places.
  * Invariant: one method an operation, named as the operation is: `key.schedule_deletion` is `key.scheduleDeletion`.
  */
+import { BarrierApi } from "./barrier-api.ts";
 import { AccountApi, JwtApi, ProjectApi, TokenApi } from "./identity-api.ts";
 import { KeyApi } from "./key-api.ts";
 import { RandomApi } from "./random-api.ts";
@@ -23,6 +24,7 @@ export class KeysteadClient {
   readonly account: AccountApi;
   readonly token: TokenApi;
   readonly jwt: JwtApi;
+  readonly barrier: BarrierApi;
   readonly random: RandomApi;
   readonly #transport: Transport;
 
@@ -35,6 +37,7 @@ export class KeysteadClient {
     this.account = new AccountApi(transport);
     this.token = new TokenApi(transport);
     this.jwt = new JwtApi(transport);
+    this.barrier = new BarrierApi(transport);
     this.random = new RandomApi(transport);
     this.#transport = transport;
   }

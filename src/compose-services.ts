@@ -7,13 +7,14 @@ import type { CommitChange } from "./audit/change.ts";
 import { Accounts } from "./identity/accounts.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
 import { Projects } from "./identity/projects.ts";
+import { BarrierRewrap } from "./jobs/barrier-rewrap.ts";
 import { dueKeys } from "./jobs/due-keys.ts";
 import { dueProjects } from "./jobs/due-projects.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { scrubbing } from "./jobs/scrubbing.ts";
 import { KeyStore } from "./keyring/key-store.ts";
 import { Keyring } from "./keyring/keyring.ts";
-import type { Barrier } from "./seal/barrier.ts";
+import type { BarrierKeys } from "./seal/barrier-keys.ts";
 import { SealedCursors } from "./seal/cursors.ts";
 import { Secrets } from "./secrets/secrets.ts";
 import type { Services } from "./service/operation.ts";
@@ -22,7 +23,7 @@ import type { Log } from "./telemetry/log.ts";
 
 export interface ServiceOptions {
   readonly store: Store;
-  readonly barrier: Barrier;
+  readonly barrierKeys: BarrierKeys;
   readonly auditor: Auditor;
   /** The time, milliseconds. */
   readonly now: () => number;
@@ -31,7 +32,9 @@ export interface ServiceOptions {
 }
 
 /** Everything that operations work with. */
-export function createServices({ store, barrier, auditor, now, noncesMax }: ServiceOptions): Services {
+export function createServices(options: ServiceOptions): Services {
+  const { store, barrierKeys, auditor, now, noncesMax } = options;
+  const { barrier } = barrierKeys;
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax),
@@ -49,14 +52,42 @@ export function createServices({ store, barrier, auditor, now, noncesMax }: Serv
     accounts: new Accounts(store, barrier),
     jwtRevocations: new JwtRevocations(store, barrier),
     auditor,
-    cursors: new SealedCursors(barrier),
+    cursors: new SealedCursors(barrierKeys),
+    barrierKeys,
     now,
   };
 }
 
+export interface JobOptions {
+  readonly store: Store;
+  readonly services: Services;
+  readonly node: string;
+  readonly log: Log;
+  /** The age at which the barrier's key changes by itself; undefined: never. */
+  readonly barrierMaxAgeMs?: number | undefined;
+  /** Replaces the time for which an old barrier key is kept, for tests. */
+  readonly barrierGraceMs?: number | undefined;
+  /** Told of every run of a job. */
+  readonly onRun?: ((job: string, outcome: "ok" | "failed") => void) | undefined;
+}
+
 /** What is done without anybody asking. */
-export function createJobs(store: Store, services: Services, node: string, log: Log): JobRunner {
+export function createJobs(options: JobOptions): {
+  readonly runner: JobRunner;
+  readonly rewrap: BarrierRewrap;
+} {
+  const { store, services, node, log, barrierMaxAgeMs, barrierGraceMs } = options;
   const { auditor, keyring, projects, secrets, now } = services;
+  const rewrap = new BarrierRewrap({
+    store,
+    keys: services.barrierKeys,
+    log,
+    now,
+    maxAgeMs: barrierMaxAgeMs,
+    graceMs: barrierGraceMs,
+    commitOwn: (action) =>
+      commitOwn(auditor, action, "", { reason: action === "barrier.rotate" ? "age" : "unused" }),
+  });
   const ofKeys = dueKeys({
     keyring,
     log,
@@ -75,7 +106,8 @@ export function createJobs(store: Store, services: Services, node: string, log: 
     now,
     commitOwn: (action, project) => commitOwn(auditor, action, project.name, { reason: "deletion" }),
   });
-  return new JobRunner({ store, node, jobs: [ofKeys, ofProjects, scrubbing(store)], log, now });
+  const jobs = [ofKeys, ofProjects, rewrap, scrubbing(store)];
+  return { runner: new JobRunner({ store, node, jobs, log, now, onRun: options.onRun }), rewrap };
 }
 
 function commitOwn(

@@ -8,11 +8,13 @@ import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
+import { wipe, type SecretBytes } from "./bytes.ts";
 import { createJobs, createServices } from "./compose-services.ts";
 import type { Config } from "./config.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
 import { Admission } from "./http/admission.ts";
+import type { AdminSocket } from "./http/admin-socket.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
@@ -20,15 +22,22 @@ import type { Listener, WireRoute } from "./http/wire.ts";
 import { Authenticator } from "./identity/authenticate.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
 import { DEFAULT_PROJECT } from "./identity/projects.ts";
-import { assertListenable, openListeners, reloadTls } from "./listening.ts";
+import { sealedColumns } from "./jobs/sealed-tables.ts";
+import { assertListenable, listenForHost, openListeners, reloadTls } from "./listening.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
+import { BarrierKeys, firstBarrierRow } from "./seal/barrier-keys.ts";
+import { keyedStore } from "./seal/keyed-store.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
 import type { Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
-import { probeBarrierKeys, takeDataPath, type DataPath } from "./storage/data-path.ts";
-import type { Schema } from "./storage/schema.ts";
+import {
+  probeBarrierKeys,
+  takeDataPath,
+  type DataPath,
+  type WrappedBarrierKey,
+} from "./storage/data-path.ts";
 import { openSqlite } from "./storage/sqlite.ts";
 import type { Store, Write } from "./storage/store.ts";
 import { Health } from "./telemetry/health.ts";
@@ -46,6 +55,8 @@ export interface ComposeOptions {
   readonly auditSink?: AuditSink;
   /** Replaces the clock that rotation periods, deletion windows and idempotency keys go by, for tests. */
   readonly now?: () => number;
+  /** Replaces the time for which a barrier key is kept that no record needs, for tests. */
+  readonly barrierGraceMs?: number;
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken. */
   readonly onFatal?: (error: Error) => void;
@@ -63,6 +74,11 @@ export interface Keystead {
   listen(): Promise<readonly Listener[]>;
   /** Opens the audit log's path anew, after another program renamed the file. */
   reopenAuditLog(): void;
+  /**
+   * Puts everything under a new root key, whose bytes are wiped: what is served goes on, and from the next start on that
+   * one is asked for.
+   */
+  rotateRoot(rootKey: SecretBytes): Promise<void>;
   /** Does at once what is due: rotations, destructions. */
   runJobs(): Promise<void>;
   /** Reads certificate and key anew, for connections that come from now on. */
@@ -90,16 +106,27 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const probed = dataPath?.initialised === true ? probeBarrierKeys(dataPath.databaseFile) : [];
     unwrapAll(seal, probed);
     refuseUnreachable(config, options, probed.length === 0);
-    store = await openSqlite(dataPath?.databaseFile ?? ":memory:", onFatal);
-    const wrapped = await store.select({ from: "barrier_keys", orderBy: "version" });
+    const opened: Store = await openSqlite(dataPath?.databaseFile ?? ":memory:", onFatal);
+    store = opened;
+    const wrapped = await opened.select({ from: "barrier_keys", orderBy: "version" });
     const fresh = wrapped.length === 0;
     const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, wrapped));
     const now = options.now ?? Date.now;
+    const barrierKeys = new BarrierKeys({
+      store: opened,
+      seal,
+      barrier,
+      now,
+      onForeignRoot: () => {
+        log.error("the root key was changed elsewhere: start this node anew with the new one");
+      },
+    });
+    if (!opened.exclusive) store = keyedStore(opened, barrierKeys, sealedColumns);
     auditor = await openAudit(config, options, { store, barrier, onFatal }, log);
-    const services = createServices({ store, barrier, auditor, now, noncesMax: options.noncesMax });
+    const services = createServices({ store, barrierKeys, auditor, now, noncesMax: options.noncesMax });
     const idempotency = new Idempotency({ store, barrier, now });
-    if (fresh) await initialise(services, seal, firstKey);
+    if (fresh) await initialise(services, seal, firstKey, now());
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
     }
@@ -112,7 +139,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
   }
 }
 
-function unwrapAll(seal: Seal, rows: readonly Schema["barrier_keys"][]): BarrierKey[] {
+function unwrapAll(seal: Seal, rows: readonly WrappedBarrierKey[]): BarrierKey[] {
   return rows.map((row) => {
     const key = seal.unwrapBarrierKey(row.version, row.wrapped);
     if (key === undefined)
@@ -166,15 +193,8 @@ async function openAudit(
 }
 
 /** The first records of an empty database: the barrier's first key and the default project. */
-async function initialise(
-  services: Services,
-  seal: Seal,
-  { version: first, key }: BarrierKey,
-): Promise<void> {
-  const barrierRow: Write = {
-    insert: "barrier_keys",
-    row: { version: first, wrapped: seal.wrapBarrierKey(first, key), created_at: new Date().toISOString() },
-  };
+async function initialise(services: Services, seal: Seal, key: BarrierKey, nowMs: number): Promise<void> {
+  const barrierRow: Write = { insert: "barrier_keys", row: firstBarrierRow(key, seal, nowMs) };
   await services.projects.create(DEFAULT_PROJECT, (writes, facts) =>
     services.auditor.commitChange({ ...serviceFacts("service.initialise"), ...facts, version: 0 }, [
       barrierRow,
@@ -196,7 +216,7 @@ interface Parts {
 }
 
 async function serve(parts: Parts): Promise<Keystead> {
-  const { config, log, store, auditor, services, idempotency, dataPath, fresh } = parts;
+  const { config, options, log, store, auditor, services, idempotency, dataPath, fresh } = parts;
   const metrics = new Metrics();
   const jwtProject =
     config.jwtSecret === undefined ? undefined : await services.projects.byName(config.jwtProject);
@@ -226,6 +246,17 @@ async function serve(parts: Parts): Promise<Keystead> {
     },
     audit: () => auditor.available,
   });
+  const { runner: jobs, rewrap } = createJobs({
+    store,
+    services,
+    node: config.node,
+    log,
+    barrierMaxAgeMs: config.barrierMaxAgeMs,
+    barrierGraceMs: options.barrierGraceMs,
+    onRun: (job, outcome) => {
+      metrics.countJob(job, outcome);
+    },
+  });
   metrics.observe({
     caches: () => [
       { name: "keys", ...cacheFigures(services.keyring.keyCache) },
@@ -235,6 +266,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     audit: () => ({ waiting: auditor.log.waiting, head: auditor.log.head, available: auditor.available }),
     storeWaiting: () => store.waiting(),
     requestsInFlight: () => admission.inFlight,
+    barrier: () => ({ ...services.barrierKeys.figures(), rewrapped: rewrap.rewrapped }),
   });
   const routes: WireRoute[] = [
     ...nativeApi({ door, admission, metrics, log, internalEverywhere: config.exportOnMain }),
@@ -247,8 +279,18 @@ async function serve(parts: Parts): Promise<Keystead> {
   ];
   const fallback = nativeFallback({ metrics });
   let listeners: Listener[] = [];
-  const jobs = createJobs(store, services, config.node, log);
   idempotency.start();
+  const rotateRoot = async (rootKey: SecretBytes): Promise<void> => {
+    const next = createStaticSeal(rootKey);
+    wipe(rootKey);
+    await services.barrierKeys.rotateRoot(next, (writes, facts) => {
+      const own = { ...serviceFacts("root.rotate"), caller: "system:host", severity: "CRITICAL" } as const;
+      return auditor.commitChange({ ...own, ...facts, version: 0 }, writes);
+    });
+  };
+  let adminSocket: AdminSocket | undefined;
+  services.barrierKeys.start();
+  await services.barrierKeys.read();
   return {
     config,
     services,
@@ -257,12 +299,14 @@ async function serve(parts: Parts): Promise<Keystead> {
     routes,
     async listen() {
       listeners = await openListeners(config, { routes, fallback });
+      adminSocket = await listenForHost(config, log, rotateRoot);
       jobs.start();
       return listeners;
     },
     reopenAuditLog: () => {
       auditor.log.reopen();
     },
+    rotateRoot,
     runJobs: () => jobs.runDue(),
     reloadTls: () => {
       reloadTls(config, listeners, log);
@@ -270,6 +314,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     async close() {
       admission.stop();
       const jobsStopped = jobs.stop();
+      await adminSocket?.close();
       for (const listener of listeners) listener.stop();
       const deadline = performance.now() + GRACE_MS;
       while (admission.inFlight > 0 && performance.now() < deadline) {
@@ -278,6 +323,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       for (const listener of listeners) await listener.close();
       await jobsStopped;
       admission.flushSummaries();
+      services.barrierKeys.stop();
       await idempotency.close();
       await auditor.close();
       await store.close();

@@ -45,6 +45,8 @@ export interface Config {
   readonly jwtProject: string;
   /** Requests a second for a caller; undefined sets no limit. */
   readonly ratePerSecond: number | undefined;
+  /** The age at which the barrier's key changes by itself; undefined: never. */
+  readonly barrierMaxAgeMs: number | undefined;
   readonly node: string;
   readonly plainLog: boolean;
 }
@@ -54,6 +56,8 @@ export class HelpAsked extends Error {}
 
 const MEMORY = ":memory:";
 const RATE_DEFAULT = 20_000;
+const BARRIER_MAX_AGE_DEFAULT = "365";
+const DAY_MS = 86_400_000;
 const JWT_SECRET_BYTES_MIN = 32;
 const allSettings: readonly Setting[] = [...serverSettings, ...clientSettings];
 
@@ -134,6 +138,7 @@ function parseValues(values: Values, cwd: string): Config {
       readMatching(values, "KEYSTEAD_JWT_PROJECT", /^[a-z0-9][a-z0-9._-]{0,63}$/, "is a project's name") ??
       "default",
     ratePerSecond: readRate(values, devMode),
+    barrierMaxAgeMs: readBarrierMaxAge(values),
     node:
       readMatching(
         values,
@@ -185,6 +190,14 @@ function readRate(values: Values, devMode: boolean): number | undefined {
   const rate = /^[1-9][0-9]{0,7}$/.test(text) ? Number(text) : undefined;
   if (rate === undefined) throw refused("KEYSTEAD_RATE_LIMIT", "is a number of requests a second, or off");
   return rate;
+}
+
+function readBarrierMaxAge(values: Values): number | undefined {
+  const text = values.KEYSTEAD_BARRIER_MAX_AGE ?? BARRIER_MAX_AGE_DEFAULT;
+  if (text === "off") return undefined;
+  if (!/^[1-9][0-9]{0,3}$/.test(text))
+    throw refused("KEYSTEAD_BARRIER_MAX_AGE", "is a number of days from 1 to 9999, or off");
+  return Number(text) * DAY_MS;
 }
 
 function readAddress(values: Values, name: ServerSettingName): Address | undefined {

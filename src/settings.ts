@@ -110,6 +110,12 @@ export const serverSettings = [
     help: "Requests a second for one caller, or off (20000 unless set; off in dev mode)",
   },
   {
+    name: "KEYSTEAD_BARRIER_MAX_AGE",
+    flag: "barrier-max-age",
+    example: "365",
+    help: "After how many days the key that seals the records changes by itself, or off (365 unless set)",
+  },
+  {
     name: "KEYSTEAD_NODE",
     flag: "node",
     example: "main",

@@ -23,6 +23,8 @@ export interface JobRunnerOptions {
   readonly jobs: readonly Job[];
   readonly log: Log;
   readonly now: () => number;
+  /** Told of every run, for the metrics. */
+  readonly onRun?: ((job: string, outcome: "ok" | "failed") => void) | undefined;
 }
 
 export class JobRunner {
@@ -64,8 +66,11 @@ export class JobRunner {
       if (stopped()) return;
       try {
         const lease = { store, holder: node, name: job.name, ttlSeconds: LEASE_SECONDS };
-        if (store.exclusive || (await takeLease(lease, now()))) await job.run(stopped);
+        if (!store.exclusive && !(await takeLease(lease, now()))) continue;
+        await job.run(stopped);
+        this.#options.onRun?.(job.name, "ok");
       } catch (error) {
+        this.#options.onRun?.(job.name, "failed");
         if (!stopped()) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
       }
     }

@@ -15,6 +15,7 @@ import type { Project, Projects } from "../identity/projects.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Scope } from "../policy/roles.ts";
 import type { Cursors } from "./paging.ts";
+import type { BarrierKeys } from "../seal/barrier-keys.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 
 /** The parts that operations work with. */
@@ -24,6 +25,7 @@ export interface Services {
   readonly projects: Projects;
   readonly accounts: Accounts;
   readonly jwtRevocations: JwtRevocations;
+  readonly barrierKeys: BarrierKeys;
   readonly auditor: Auditor;
   readonly cursors: Cursors;
   /** The time, milliseconds. */
@@ -32,7 +34,7 @@ export interface Services {
 
 /** What an operation is about, by kind and name. */
 export interface ResourceName {
-  readonly kind: "key" | "secret" | "account" | "project" | "jwt";
+  readonly kind: "key" | "secret" | "account" | "project" | "jwt" | "barrier";
   readonly name: string;
 }
 

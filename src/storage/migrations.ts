@@ -4,6 +4,7 @@
  * version a database states is the number of steps it has taken.
  */
 import type { Kysely } from "kysely";
+import { addBarrierProgress } from "./migrations/barrier-progress.ts";
 import type { ColumnTypes } from "./migrations/column-types.ts";
 import { createFirstTables } from "./migrations/first-tables.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
@@ -11,7 +12,7 @@ import type { Schema } from "./schema.ts";
 
 type Migration = (db: Kysely<Schema>, types: ColumnTypes) => Promise<void>;
 
-const migrations: readonly Migration[] = [createFirstTables, addJobsAndIdempotency];
+const migrations: readonly Migration[] = [createFirstTables, addJobsAndIdempotency, addBarrierProgress];
 
 /** What a database of this program states; an older program refuses it. */
 export const SCHEMA_VERSION = migrations.length;

@@ -72,6 +72,11 @@ describe("the client's lists of names", () => {
       ["schemes", wire.signatureSchemes, field("post", "/v1/keys/{name}/sign", "scheme")],
       ["encodings", wire.signatureEncodings, field("post", "/v1/keys/{name}/sign", "encoding")],
       ["roles", wire.roleNames, field("post", "/v1/accounts/{name}/bindings", "role")],
+      [
+        "barrier key states",
+        wire.barrierKeyStates,
+        answer("/v1/barrier")?.properties?.["keys"]?.items?.properties?.["state"],
+      ],
       ["account kinds", wire.accountKinds, field("post", "/v1/accounts", "kind")],
     ];
     for (const [what, ours, theirs] of lists) assert.deepEqual(theirs?.enum, [...ours], what);

@@ -185,4 +185,6 @@ export const sampleCalls: Readonly<Record<string, (run: SampleRun) => SampleCall
   },
   "jwt.revoke": (run) => ({ body: { sub: run.fresh(), issued_before: 1 } }),
   "caller.whoami": () => ({}),
+  "barrier.status": () => ({}),
+  "barrier.rotate": () => ({ body: {} }),
 };

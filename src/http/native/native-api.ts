@@ -18,6 +18,7 @@ import { requestIdOf } from "../request-id.ts";
 import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts";
 import { fitNamedParams, namedParams } from "./fields.ts";
 import { identityRoutes } from "./identity-routes.ts";
+import { barrierRoutes } from "./barrier-routes.ts";
 import { batchRoutes } from "./batch-routes.ts";
 import { cipherRoutes } from "./cipher-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
@@ -35,6 +36,7 @@ export const nativeRoutes: readonly AnyNativeRoute[] = [
   ...batchRoutes,
   ...secretRoutes,
   ...identityRoutes,
+  ...barrierRoutes,
 ];
 
 export interface NativeApiOptions {
