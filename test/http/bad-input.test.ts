@@ -177,6 +177,8 @@ const samples: Record<string, Sample> = {
     required: ["sub", "issued_before"],
   },
   "caller.whoami": { path: "/v1/whoami" },
+  "barrier.status": { path: "/v1/barrier" },
+  "barrier.rotate": { path: "/v1/barrier/rotate", body: {} },
 };
 
 /** The sample of a route: by its operation, and by its method where the operation has two. */

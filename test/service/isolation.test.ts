@@ -101,13 +101,14 @@ describe("a caller and a project that it has no part in", () => {
     );
   });
 
-  test("cannot make accounts, bindings, tokens or projects as a project's admin", async () => {
+  test("cannot make accounts, bindings, tokens, projects or barrier keys as a project's admin", async () => {
     for (const [path, body] of [
       ["/v1/accounts", { name: "mine", kind: "service" }],
       ["/v1/accounts/test-1/bindings", { role: "admin", project: "*" }],
       ["/v1/accounts/test-1/tokens", {}],
       ["/v1/projects", { name: "mine" }],
       ["/v1/jwt-revocations", { sub: "x", issued_before: 1 }],
+      ["/v1/barrier/rotate", {}],
     ] as const) {
       assert.equal((await service().request("POST", path, body, { token: outsiders[0]! })).status, 403);
     }
