@@ -110,6 +110,7 @@ describe("settings", () => {
         jwtSecret: undefined,
         jwtProject: "default",
         ratePerSecond: 20_000,
+        barrierMaxAgeMs: 365 * 86_400_000,
         node: "main",
         plainLog: false,
       },
@@ -275,6 +276,10 @@ describe("a wrong setting stops the start with one line that names it", () => {
     KEYSTEAD_RATE_LIMIT: ["0", "-1", "1.5", "1e3", "many", "100000000", "Infinity"].map((value) => ({
       ...server,
       KEYSTEAD_RATE_LIMIT: value,
+    })),
+    KEYSTEAD_BARRIER_MAX_AGE: ["0", "-1", "1.5", "10000", "never", "30d"].map((value) => ({
+      ...server,
+      KEYSTEAD_BARRIER_MAX_AGE: value,
     })),
     KEYSTEAD_NODE: ["Main", "a_b", "-a", "x".repeat(64)].map((value) => ({
       ...server,
