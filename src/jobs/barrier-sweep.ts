@@ -148,7 +148,7 @@ export class BarrierSweep {
 
   async #select(from: TableName, query: object): Promise<readonly Row[]> {
     const rows: Schema[TableName][] = await this.#options.store.select({ from, ...query });
-    return rows as unknown as readonly Row[];
+    return rows;
   }
 }
 

@@ -55,14 +55,15 @@ describe("a new barrier key", () => {
     const settings = { KEYSTEAD_DATA_PATH: folder };
     const options = { now: () => nowMs };
     const service = await startServer(settings, options);
-    const { admin, check } = await someOfEverything(service);
+    const made = await someOfEverything(service);
+    const { admin } = made;
     const before = sealedBefore(folder, 2);
     const tables = new Set(before.map((name) => name.split(".")[0]));
     assert.ok(tables.size >= 9, `the test has values in ${[...tables].join(" ")}`);
 
-    const made = await rotate(service, admin);
+    const rotating = await rotate(service, admin);
     assert.deepEqual(
-      made.keys.map(({ version, state }) => [version, state]),
+      rotating.keys.map(({ version, state }) => [version, state]),
       [
         [1, "rewrapping"],
         [2, "current"],
@@ -70,10 +71,10 @@ describe("a new barrier key", () => {
     );
     await service.keystead.runJobs();
     const rewrapped = await statusOf(service, admin);
-    assert.equal(rewrapped.keys[0]?.state, "unused");
-    assert.equal(rewrapped.keys[0]?.records_left, 0);
+    assert.equal(rewrapped.keys[0]!.state, "unused");
+    assert.equal(rewrapped.keys[0]!.records_left, 0);
     assert.deepEqual(sealedBefore(folder, 2), []);
-    await check(service);
+    await made.check(service);
 
     nowMs += GRACE_MS - 1;
     await service.keystead.runJobs();
@@ -85,7 +86,7 @@ describe("a new barrier key", () => {
       keys.map(({ version, state }) => [version, state]),
       [[2, "current"]],
     );
-    await check(service);
+    await made.check(service);
     assert.match((await service.request("GET", "/metrics")).text, /keystead_barrier_version 2\n/);
     const entries = service.auditEntries();
     const retired = entries.find(({ action }) => action === "barrier.retire");
@@ -98,7 +99,7 @@ describe("a new barrier key", () => {
 
     // What was remembered in memory is read anew.
     await using again = await startServer(settings, options);
-    await check(again);
+    await made.check(again);
   });
 
   test("changes by itself when it is as old as the setting says, and not before", async () => {
