@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { addAccountCommands } from "./account-commands.ts";
+import { addBarrierCommands } from "./barrier-commands.ts";
 import { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
 import { addCompletionCommands } from "./completion-commands.ts";
@@ -16,6 +17,7 @@ import { addLoginCommands, addSignupCommands } from "./login-commands.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addRandomCommand } from "./random-command.ts";
 import { addRoleCommands } from "./role-commands.ts";
+import { addRotateCommands } from "./rotate-command.ts";
 import { addSecretCommands } from "./secret-commands.ts";
 import { addTokenCommands } from "./token-commands.ts";
 import { addWhoamiCommands } from "./whoami-command.ts";
@@ -111,6 +113,8 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   program.commandsGroup("The service and this program:");
   addServerCommand(program);
   addInitCommand(program, context, env);
+  addRotateCommands(program, context, env);
+  addBarrierCommands(program, context);
   addHealthCommand(program, context);
   addLoadtestCommand(program, context);
   addCompletionCommands(program);

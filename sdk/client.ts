@@ -12,6 +12,7 @@
  */
 import type { DekCacheOptions } from "./dek-cache.ts";
 import { DataKeyCaches, LocalCipher } from "./local-cipher.ts";
+import { BarrierApi } from "./barrier-api.ts";
 import { AccountApi, JwtApi, ProjectApi, TokenApi } from "./identity-api.ts";
 import { IssuerApi } from "./issuer-api.ts";
 import { KeyApi } from "./key-api.ts";
@@ -43,6 +44,7 @@ export class KeysteadClient {
   readonly signup: SignupApi;
   readonly password: PasswordApi;
   readonly loginKey: LoginKeyApi;
+  readonly barrier: BarrierApi;
   readonly random: RandomApi;
   /** The data keys of local encryption that are in memory. */
   readonly dataKeys: DataKeyCaches;
@@ -65,6 +67,7 @@ export class KeysteadClient {
     this.signup = new SignupApi(transport);
     this.password = new PasswordApi(transport);
     this.loginKey = new LoginKeyApi(transport);
+    this.barrier = new BarrierApi(transport);
     this.random = new RandomApi(transport);
     this.dataKeys = new DataKeyCaches(options.dataKeyCache);
     this.#transport = transport;

@@ -433,3 +433,23 @@ export interface Health {
 
 /** One page of a list; `next_cursor` is absent on the last one. */
 export type Page<N extends string, T> = Readonly<Record<N, readonly T[]>> & { readonly next_cursor?: string };
+
+/** `current` seals; `rewrapping` may still be needed to open records; `unused` waits for its deletion. */
+export const barrierKeyStates = ["current", "rewrapping", "unused"] as const;
+
+/** One of the keys that seal the service's records. */
+export interface BarrierKey {
+  readonly version: number;
+  readonly state: (typeof barrierKeyStates)[number];
+  readonly created_at: string;
+  /** Records that an older key still seals, as last counted. */
+  readonly records_left?: number;
+  /** Since when no record needs an older key. */
+  readonly unused_since?: string;
+}
+
+export interface BarrierStatus {
+  /** The version that seals. */
+  readonly version: number;
+  readonly keys: readonly BarrierKey[];
+}

@@ -17,6 +17,7 @@ import { SigningKeys } from "./identity/signing-keys.ts";
 import { Signups } from "./identity/signups.ts";
 import { loginUpkeep } from "./jobs/login-upkeep.ts";
 import { RoleBook } from "./identity/role-book.ts";
+import { BarrierRewrap } from "./jobs/barrier-rewrap.ts";
 import { dueKeys } from "./jobs/due-keys.ts";
 import { dueProjects } from "./jobs/due-projects.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
@@ -25,7 +26,7 @@ import { KeyAliases } from "./keyring/key-aliases.ts";
 import type { Argon2Cost } from "./crypto/off-loop-tasks.ts";
 import { KeyStore } from "./keyring/key-store.ts";
 import { Keyring } from "./keyring/keyring.ts";
-import type { Barrier } from "./seal/barrier.ts";
+import type { BarrierKeys } from "./seal/barrier-keys.ts";
 import { SealedCursors } from "./seal/cursors.ts";
 import { ServiceSecrets } from "./seal/service-secrets.ts";
 import { Secrets } from "./secrets/secrets.ts";
@@ -35,7 +36,7 @@ import type { Log } from "./telemetry/log.ts";
 
 export interface ServiceOptions {
   readonly store: Store;
-  readonly barrier: Barrier;
+  readonly barrierKeys: BarrierKeys;
   readonly auditor: Auditor;
   /** The time, milliseconds. */
   readonly now: () => number;
@@ -56,8 +57,9 @@ export interface ServiceOptions {
 
 /** Everything that operations work with. */
 export function createServices(options: ServiceOptions): Services {
-  const { store, barrier, auditor, now, noncesMax, operations, plainLoopback } = options;
+  const { store, barrierKeys, auditor, now, noncesMax, operations, plainLoopback } = options;
   const { issuer, loginTtlSeconds: ttlSeconds, providers = new Providers() } = options;
+  const { barrier } = barrierKeys;
   const projects = new Projects(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax, providers),
@@ -97,14 +99,42 @@ export function createServices(options: ServiceOptions): Services {
     operations: new Map(operations.map((operation) => [operation.id, operation])),
     jwtRevocations: new JwtRevocations(store, barrier),
     auditor,
-    cursors: new SealedCursors(barrier),
+    cursors: new SealedCursors(barrierKeys),
+    barrierKeys,
     now,
   };
 }
 
+export interface JobOptions {
+  readonly store: Store;
+  readonly services: Services;
+  readonly node: string;
+  readonly log: Log;
+  /** The age at which the barrier's key changes by itself; undefined: never. */
+  readonly barrierMaxAgeMs?: number | undefined;
+  /** Replaces the time for which an old barrier key is kept, for tests. */
+  readonly barrierGraceMs?: number | undefined;
+  /** Told of every run of a job. */
+  readonly onRun?: ((job: string, outcome: "ok" | "failed") => void) | undefined;
+}
+
 /** What is done without anybody asking. */
-export function createJobs(store: Store, services: Services, node: string, log: Log): JobRunner {
+export function createJobs(options: JobOptions): {
+  readonly runner: JobRunner;
+  readonly rewrap: BarrierRewrap;
+} {
+  const { store, services, node, log, barrierMaxAgeMs, barrierGraceMs } = options;
   const { auditor, keyring, projects, secrets, signingKeys, sessions, now } = services;
+  const rewrap = new BarrierRewrap({
+    store,
+    keys: services.barrierKeys,
+    log,
+    now,
+    maxAgeMs: barrierMaxAgeMs,
+    graceMs: barrierGraceMs,
+    commitOwn: (action) =>
+      commitOwn(auditor, action, "", { reason: action === "barrier.rotate" ? "age" : "unused" }),
+  });
   const ofKeys = dueKeys({
     keyring,
     log,
@@ -124,7 +154,8 @@ export function createJobs(store: Store, services: Services, node: string, log: 
     commitOwn: (action, project) => commitOwn(auditor, action, project.name, { reason: "deletion" }),
   });
   const ofLogins = loginUpkeep({ store, signingKeys, sessions });
-  return new JobRunner({ store, node, jobs: [ofKeys, ofProjects, ofLogins, scrubbing(store)], log, now });
+  const jobs = [ofKeys, ofProjects, ofLogins, rewrap, scrubbing(store)];
+  return { runner: new JobRunner({ store, node, jobs, log, now, onRun: options.onRun }), rewrap };
 }
 
 function commitOwn(

@@ -8,6 +8,7 @@ import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { nullSink, type AuditSink } from "./audit/audit-sink.ts";
 import { openAuditor, serviceFacts, type Auditor, type AuditorOptions } from "./audit/auditor.ts";
+import { wipe, type SecretBytes } from "./bytes.ts";
 import { createJobs, createServices } from "./compose-services.ts";
 import type { Config } from "./config.ts";
 import type { Argon2Cost } from "./crypto/off-loop-tasks.ts";
@@ -19,6 +20,7 @@ import { facades } from "./facades/catalogue.ts";
 import { Admission } from "./http/admission.ts";
 import { docsPage } from "./http/docs-page.ts";
 import { facadeApi, facadeFallback } from "./http/facade/facade-api.ts";
+import type { AdminSocket } from "./http/admin-socket.ts";
 import { nativeApi, nativeFallback, nativeRoutes } from "./http/native/native-api.ts";
 import { openapiDocument } from "./http/openapi.ts";
 import { operatorRoutes } from "./http/operator-routes.ts";
@@ -29,9 +31,12 @@ import { IssuerKeys } from "./identity/issuer-keys.ts";
 import { JwtAuthority } from "./identity/jwt.ts";
 import { LoginVerifier } from "./identity/login-verifier.ts";
 import { DEFAULT_PROJECT, Projects } from "./identity/projects.ts";
-import { assertListenable, openListeners, reloadTls } from "./listening.ts";
+import { assertListenable, listenForHost, openListeners, reloadTls } from "./listening.ts";
+import { sealedColumns } from "./jobs/sealed-tables.ts";
 import { openProviders } from "./provider-modules.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
+import { BarrierKeys, firstBarrierRow } from "./seal/barrier-keys.ts";
+import { keyedStore } from "./seal/keyed-store.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
 import type { Services } from "./service/operation.ts";
@@ -40,7 +45,7 @@ import { StartRefused } from "./start-refused.ts";
 import { isOnThisMachine } from "./storage/database-url.ts";
 import { reachSqlite, type Database } from "./storage/database.ts";
 import { reachPostgres } from "./storage/postgres-database.ts";
-import type { Schema } from "./storage/schema.ts";
+import type { WrappedBarrierKey } from "./storage/data-path.ts";
 import type { Store, Write } from "./storage/store.ts";
 import { Health } from "./telemetry/health.ts";
 import { Log } from "./telemetry/log.ts";
@@ -61,6 +66,8 @@ export interface ComposeOptions {
   readonly now?: () => number;
   /** Providers of keys beside the built-in one and those of the settings. */
   readonly providers?: readonly CryptoProvider[];
+  /** Replaces the time for which a barrier key is kept that no record needs, for tests. */
+  readonly barrierGraceMs?: number;
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken, or another process took this node's name. */
   readonly onFatal?: (error: Error) => void;
@@ -78,6 +85,11 @@ export interface Keystead {
   listen(): Promise<readonly Listener[]>;
   /** Opens the audit log's path anew, after another program renamed the file. */
   reopenAuditLog(): void;
+  /**
+   * Puts everything under a new root key, whose bytes are wiped: what is served goes on, and from the next start on that
+   * one is asked for.
+   */
+  rotateRoot(rootKey: SecretBytes): Promise<void>;
   /** Does at once what is due: rotations, destructions. */
   runJobs(): Promise<void>;
   /** Reads certificate and key anew, for connections that come from now on. */
@@ -108,21 +120,32 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     unwrapAll(seal, place, database.barrierKeys);
     refuseUnreachable(config, options, database.barrierKeys.length === 0);
     providers = await openProviders(config.providerFiles, config.provider, options.providers);
-    store = await database.open(onFatal);
-    const wrapped = await store.select({ from: "barrier_keys", orderBy: "version" });
+    const opened = await database.open(onFatal);
+    store = opened;
+    const wrapped = await opened.select({ from: "barrier_keys", orderBy: "version" });
     const fresh = wrapped.length === 0;
     const firstKey: BarrierKey = { version: 1, key: randomSecret(32) };
     const barrier = new Barrier(fresh ? [firstKey] : unwrapAll(seal, place, wrapped));
     const now = options.now ?? Date.now;
+    const barrierKeys = new BarrierKeys({
+      store: opened,
+      seal,
+      barrier,
+      now,
+      onForeignRoot: () => {
+        log.error("the root key was changed elsewhere: start this node anew with the new one");
+      },
+    });
+    if (!opened.exclusive) store = keyedStore(opened, barrierKeys, sealedColumns);
     auditor = await openAudit(config, options, { store, barrier, bootId, onFatal }, log);
     const projects = new Projects(store, barrier);
-    if (fresh) await initialise({ projects, auditor }, seal, firstKey);
+    if (fresh) await initialise({ projects, auditor }, seal, firstKey, now());
     await database.ready();
     const issuer = config.issuer ?? `urn:keystead:${(await projects.byName(DEFAULT_PROJECT))?.id ?? ""}`;
     const { loginTtlSeconds } = config;
     const { noncesMax, passwordCost } = options;
     const services = createServices({
-      ...{ store, barrier, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
+      ...{ store, barrierKeys, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
       operations: nativeRoutes.map(({ operation }) => operation),
       plainLoopback: config.devMode,
     });
@@ -162,7 +185,7 @@ async function reachDatabase(config: Config, bootId: string, log: Log): Promise<
   return reachPostgres({ address, ca, connectionsMax, node: config.node, bootId });
 }
 
-function unwrapAll(seal: Seal, place: string, rows: readonly Schema["barrier_keys"][]): BarrierKey[] {
+function unwrapAll(seal: Seal, place: string, rows: readonly WrappedBarrierKey[]): BarrierKey[] {
   return rows.map((row) => {
     const key = seal.unwrapBarrierKey(row.version, row.wrapped);
     if (key === undefined)
@@ -218,12 +241,10 @@ async function openAudit(
 async function initialise(
   services: { readonly projects: Projects; readonly auditor: Auditor },
   seal: Seal,
-  { version: first, key }: BarrierKey,
+  key: BarrierKey,
+  nowMs: number,
 ): Promise<void> {
-  const barrierRow: Write = {
-    insert: "barrier_keys",
-    row: { version: first, wrapped: seal.wrapBarrierKey(first, key), created_at: new Date().toISOString() },
-  };
+  const barrierRow: Write = { insert: "barrier_keys", row: firstBarrierRow(key, seal, nowMs) };
   await services.projects.create(DEFAULT_PROJECT, (writes, facts) =>
     services.auditor.commitChange({ ...serviceFacts("service.initialise"), ...facts, version: 0 }, [
       barrierRow,
@@ -247,7 +268,7 @@ interface Parts {
 }
 
 async function serve(parts: Parts): Promise<Keystead> {
-  const { config, log, store, auditor, services, idempotency, database, fresh } = parts;
+  const { config, options, log, store, auditor, services, idempotency, database, fresh } = parts;
   const metrics = new Metrics();
   const jwtProject =
     config.jwtSecret === undefined ? undefined : await services.projects.byName(config.jwtProject);
@@ -288,6 +309,17 @@ async function serve(parts: Parts): Promise<Keystead> {
     },
     audit: () => auditor.available,
   });
+  const { runner: jobs, rewrap } = createJobs({
+    store,
+    services,
+    node: config.node,
+    log,
+    barrierMaxAgeMs: config.barrierMaxAgeMs,
+    barrierGraceMs: options.barrierGraceMs,
+    onRun: (job, outcome) => {
+      metrics.countJob(job, outcome);
+    },
+  });
   metrics.observe({
     caches: () => [
       { name: "keys", ...cacheFigures(services.keyring.keyCache) },
@@ -297,6 +329,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     audit: () => ({ waiting: auditor.log.waiting, head: auditor.log.head, available: auditor.available }),
     storeWaiting: () => store.waiting(),
     requestsInFlight: () => admission.inFlight,
+    barrier: () => ({ ...services.barrierKeys.figures(), rewrapped: rewrap.rewrapped }),
   });
   const api = { door, admission, metrics, log };
   const enabled = config.facades.map((name) => facades[name]);
@@ -314,8 +347,18 @@ async function serve(parts: Parts): Promise<Keystead> {
   ];
   const fallback = facadeFallback(enabled, nativeFallback({ metrics }), metrics);
   let listeners: Listener[] = [];
-  const jobs = createJobs(store, services, config.node, log);
   idempotency.start();
+  const rotateRoot = async (rootKey: SecretBytes): Promise<void> => {
+    const next = createStaticSeal(rootKey);
+    wipe(rootKey);
+    await services.barrierKeys.rotateRoot(next, (writes, facts) => {
+      const own = { ...serviceFacts("root.rotate"), caller: "system:host", severity: "CRITICAL" } as const;
+      return auditor.commitChange({ ...own, ...facts, version: 0 }, writes);
+    });
+  };
+  let adminSocket: AdminSocket | undefined;
+  services.barrierKeys.start();
+  await services.barrierKeys.read();
   return {
     config,
     services,
@@ -324,12 +367,14 @@ async function serve(parts: Parts): Promise<Keystead> {
     routes,
     async listen() {
       listeners = await openListeners(config, { routes, fallback });
+      adminSocket = await listenForHost(config, log, rotateRoot);
       jobs.start();
       return listeners;
     },
     reopenAuditLog: () => {
       auditor.log.reopen();
     },
+    rotateRoot,
     runJobs: () => jobs.runDue(),
     reloadTls: () => {
       reloadTls(config, listeners, log);
@@ -337,6 +382,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     async close() {
       admission.stop();
       const jobsStopped = jobs.stop();
+      await adminSocket?.close();
       for (const listener of listeners) listener.stop();
       const deadline = performance.now() + GRACE_MS;
       while (admission.inFlight > 0 && performance.now() < deadline) {
@@ -345,6 +391,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       for (const listener of listeners) await listener.close();
       await jobsStopped;
       admission.flushSummaries();
+      services.barrierKeys.stop();
       await idempotency.close();
       await auditor.close();
       await store.close();

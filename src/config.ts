@@ -71,6 +71,8 @@ export interface Config {
   readonly providerFiles: readonly string[];
   /** The provider of new keys where a request names none. */
   readonly provider: string;
+  /** The age at which the barrier's key changes by itself; undefined: never. */
+  readonly barrierMaxAgeMs: number | undefined;
   readonly node: string;
   /** The other systems' APIs that are served. */
   readonly facades: readonly FacadeName[];
@@ -86,6 +88,8 @@ const RATE_DEFAULT = 20_000;
 const LOGIN_TTL_SECONDS_DEFAULT = 900;
 const LOGIN_TTL_SECONDS_MIN = 60;
 const DATABASE_POOL_DEFAULT = 10;
+const BARRIER_MAX_AGE_DEFAULT = "365";
+const DAY_MS = 86_400_000;
 const JWT_SECRET_BYTES_MIN = 32;
 const allSettings: readonly Setting[] = [...serverSettings, ...clientSettings];
 
@@ -193,6 +197,7 @@ function parseValues(values: Values, cwd: string): Config {
         /^[a-z0-9][a-z0-9-]{0,31}$/,
         "is lower-case letters, digits and -",
       ) ?? "software",
+    barrierMaxAgeMs: readBarrierMaxAge(values),
     node:
       readMatching(
         values,
@@ -290,6 +295,14 @@ function readLoginTtl(values: Values): number {
   if (seconds < LOGIN_TTL_SECONDS_MIN || seconds > LOGIN_TTL_SECONDS_MAX)
     throw refused("KEYSTEAD_LOGIN_TTL", `is ${LOGIN_TTL_SECONDS_MIN} to ${LOGIN_TTL_SECONDS_MAX} seconds`);
   return seconds;
+}
+
+function readBarrierMaxAge(values: Values): number | undefined {
+  const text = values.KEYSTEAD_BARRIER_MAX_AGE ?? BARRIER_MAX_AGE_DEFAULT;
+  if (text === "off") return undefined;
+  if (!/^[1-9][0-9]{0,3}$/.test(text))
+    throw refused("KEYSTEAD_BARRIER_MAX_AGE", "is a number of days from 1 to 9999, or off");
+  return Number(text) * DAY_MS;
 }
 
 function readAddress(values: Values, name: ServerSettingName): Address | undefined {

@@ -3,9 +3,14 @@
  * Invariant: in server mode nothing that others can reach is served in the clear, unless a setting says that a proxy before
  * it does TLS; either every address is listened on or none is.
  */
+import { join } from "node:path";
+import type { SecretBytes } from "./bytes.ts";
 import { isLoopback, type Address, type Config } from "./config.ts";
+import { KeysteadError } from "./errors.ts";
+import { openAdminSocket, type AdminSocket } from "./http/admin-socket.ts";
 import { readTlsPair, type TlsPair } from "./http/tls-files.ts";
 import type { Fallback, Listener, ListenOptions, WireRoute } from "./http/wire.ts";
+import { parseRootKey } from "./seal/root-key.ts";
 import { StartRefused } from "./start-refused.ts";
 import type { Log } from "./telemetry/log.ts";
 
@@ -70,6 +75,31 @@ export function reloadTls({ tls }: Config, listeners: readonly Listener[], log: 
     return;
   }
   log.info("the TLS files were read anew; new connections get their certificate");
+}
+
+/** Opens the socket for the command line on this host; a path that can hold none costs only that. */
+export async function listenForHost(
+  { dataPath }: Config,
+  log: Log,
+  rotateRoot: (rootKey: SecretBytes) => Promise<void>,
+): Promise<AdminSocket | undefined> {
+  if (dataPath === undefined) return undefined;
+  try {
+    return await openAdminSocket({
+      path: join(dataPath, "admin.sock"),
+      async rotateRoot(text) {
+        const parsed = parseRootKey(text);
+        if (parsed === undefined) throw new KeysteadError("invalid_body");
+        await rotateRoot(parsed.key);
+        log.info("the root key was changed: the next start takes the new one");
+      },
+    });
+  } catch (error) {
+    log.warn("admin.sock cannot be had in the data path: stop the server to rotate its root key", {
+      cause: String(error),
+    });
+    return undefined;
+  }
 }
 
 async function listenFunction(): Promise<(options: ListenOptions) => Promise<Listener>> {

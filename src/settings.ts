@@ -161,6 +161,12 @@ export const serverSettings = [
     help: "The provider of new keys where a request names none (software unless set)",
   },
   {
+    name: "KEYSTEAD_BARRIER_MAX_AGE",
+    flag: "barrier-max-age",
+    example: "365",
+    help: "After how many days the key that seals the records changes by itself, or off (365 unless set)",
+  },
+  {
     name: "KEYSTEAD_NODE",
     flag: "node",
     example: "main",

@@ -119,6 +119,7 @@ describe("settings", () => {
         ratePerSecond: 20_000,
         providerFiles: [],
         provider: "software",
+        barrierMaxAgeMs: 365 * 86_400_000,
         node: "main",
         facades: [],
         plainLog: false,
@@ -405,6 +406,10 @@ describe("a wrong setting stops the start with one line that names it", () => {
     KEYSTEAD_PROVIDER: ["Software", "a b", "-a", "x".repeat(33)].map((value) => ({
       ...server,
       KEYSTEAD_PROVIDER: value,
+    })),
+    KEYSTEAD_BARRIER_MAX_AGE: ["0", "-1", "1.5", "10000", "never", "30d"].map((value) => ({
+      ...server,
+      KEYSTEAD_BARRIER_MAX_AGE: value,
     })),
     KEYSTEAD_NODE: ["Main", "a_b", "-a", "x".repeat(64)].map((value) => ({
       ...server,

@@ -14,7 +14,7 @@ type OutboxRow = Schema["outbox"];
 
 /** The row of an entry whose line will stand after the node's `afterSequence`. */
 export function sealOutboxRow(barrier: Barrier, entry: AuditEntry, afterSequence: number): OutboxRow {
-  const sealed = barrier.sealJson(placeOf(entry.id, afterSequence), entry);
+  const sealed = barrier.sealJson(outboxPlace(entry.id, afterSequence), entry);
   return {
     id: entry.id,
     node: entry.node,
@@ -28,13 +28,14 @@ export function openOutboxRow(barrier: Barrier, row: OutboxRow): AuditEntry | un
   const sealed = decodeBase64(row.entry);
   if (sealed === undefined) return undefined;
   try {
-    const entry = barrier.openJson<AuditEntry>(placeOf(row.id, row.after_sequence), sealed);
+    const entry = barrier.openJson<AuditEntry>(outboxPlace(row.id, row.after_sequence), sealed);
     return entry.node === row.node ? entry : undefined;
   } catch {
     return undefined;
   }
 }
 
-function placeOf(id: string, afterSequence: number): RecordPlace {
+/** Where a waiting entry belongs. */
+export function outboxPlace(id: string, afterSequence: number): RecordPlace {
   return { project: "", kind: "outbox", id, revision: afterSequence, field: "entry" };
 }

@@ -394,10 +394,12 @@ function openedToken(id: string, record: TokenRecord): ApiToken {
   return { ...record, id, expiresAtMs: Date.parse(record.expiresAt) };
 }
 
-function accountPlace(id: string, revision: number): RecordPlace {
+/** Where an account's record belongs. */
+export function accountPlace(id: string, revision: number): RecordPlace {
   return { project: "", kind: "account", id, revision, field: "record" };
 }
 
-function tokenPlace(id: string, revision: number): RecordPlace {
+/** Where a token's record belongs. */
+export function tokenPlace(id: string, revision: number): RecordPlace {
   return { project: "", kind: "token", id, revision, field: "record" };
 }

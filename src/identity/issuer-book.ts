@@ -132,11 +132,11 @@ export class IssuerBook {
   }
 
   #seal({ id, revision, ...record }: Issuer): Uint8Array {
-    return this.#barrier.sealJson(place(id, revision), record satisfies IssuerRecord);
+    return this.#barrier.sealJson(issuerPlace(id, revision), record satisfies IssuerRecord);
   }
 
   #open(row: Schema["issuers"]): Issuer {
-    const record = this.#barrier.openJson<IssuerRecord>(place(row.id, row.revision), row.sealed);
+    const record = this.#barrier.openJson<IssuerRecord>(issuerPlace(row.id, row.revision), row.sealed);
     if (record.name !== row.name || record.issuer !== row.issuer) {
       throw new KeysteadError("internal_error", {
         cause: new Error("an issuer was renamed outside the service"),
@@ -146,6 +146,6 @@ export class IssuerBook {
   }
 }
 
-function place(id: string, revision: number): RecordPlace {
+export function issuerPlace(id: string, revision: number): RecordPlace {
   return { project: "", kind: "issuer", id, revision, field: "record" };
 }

@@ -114,7 +114,7 @@ export class JwtRevocations {
         const hash = sha256(subject);
         const [row] = await this.#store.select({ from: "jwt_revocations", where: { subject_hash: hash } });
         if (row === undefined) return { issuedBefore: 0, revision: 0 };
-        return this.#barrier.openJson<Revocation>(place(hash, row.revision), row.sealed);
+        return this.#barrier.openJson<Revocation>(jwtRevocationPlace(hash, row.revision), row.sealed);
       })) ?? { issuedBefore: 0, revision: 0 }
     );
   }
@@ -128,7 +128,7 @@ export class JwtRevocations {
       revision: before.revision + 1,
     };
     const { revision } = next;
-    const sealed = this.#barrier.sealJson(place(hash, revision), next);
+    const sealed = this.#barrier.sealJson(jwtRevocationPlace(hash, revision), next);
     const write =
       before.revision === 0
         ? ({ insert: "jwt_revocations", row: { subject_hash: hash, revision, sealed } } as const)
@@ -162,6 +162,7 @@ function isTime(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value >= 0;
 }
 
-function place(hash: Buffer, revision: number): RecordPlace {
+/** Where the revocation of a subject's tokens belongs. */
+export function jwtRevocationPlace(hash: Buffer, revision: number): RecordPlace {
   return { project: "", kind: "jwt-revocation", id: hash.toString("hex"), revision, field: "record" };
 }

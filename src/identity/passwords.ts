@@ -137,7 +137,7 @@ export class Passwords {
   #write(accountId: string, hash: string, before: StoredPassword | undefined): Write {
     const revision = (before?.revision ?? 0) + 1;
     const record: PasswordRecord = { hash, setAt: new Date(this.#options.now()).toISOString() };
-    const sealed = this.#options.barrier.sealJson(place(accountId, revision), record);
+    const sealed = this.#options.barrier.sealJson(passwordPlace(accountId, revision), record);
     return before === undefined
       ? { insert: "passwords", row: { account_id: accountId, revision, sealed } }
       : {
@@ -154,7 +154,7 @@ export class Passwords {
 
   #open({ account_id: accountId, revision, sealed }: Schema["passwords"]): StoredPassword {
     return {
-      ...this.#options.barrier.openJson<PasswordRecord>(place(accountId, revision), sealed),
+      ...this.#options.barrier.openJson<PasswordRecord>(passwordPlace(accountId, revision), sealed),
       revision,
     };
   }
@@ -181,6 +181,6 @@ function bytesOf(password: string): Uint8Array {
   return new TextEncoder().encode(normal(password));
 }
 
-function place(accountId: string, revision: number): RecordPlace {
+export function passwordPlace(accountId: string, revision: number): RecordPlace {
   return { project: "", kind: "password", id: accountId, revision, field: "record" };
 }

@@ -148,7 +148,7 @@ export class Projects {
 
   #rowOf(project: Project): Schema["projects"] {
     const { id, revision, ...record } = project;
-    const sealed = this.#barrier.sealJson(place(id, revision), record satisfies ProjectRecord);
+    const sealed = this.#barrier.sealJson(projectPlace(id, revision), record satisfies ProjectRecord);
     const due = project.deletion?.dueAt ?? null;
     return { id, name: project.name, revision, created_at: project.createdAt, due_at: due, sealed };
   }
@@ -159,7 +159,7 @@ export class Projects {
   }
 
   #open(row: Schema["projects"]): Project {
-    const record = this.#barrier.openJson<ProjectRecord>(place(row.id, row.revision), row.sealed);
+    const record = this.#barrier.openJson<ProjectRecord>(projectPlace(row.id, row.revision), row.sealed);
     if (record.name !== row.name) {
       throw new KeysteadError("internal_error", {
         cause: new Error("a project was renamed outside the service"),
@@ -180,6 +180,7 @@ export function isDue({ state, deletion }: Project, nowMs: number): boolean {
   return state === "pending_deletion" && deletion !== undefined && Date.parse(deletion.dueAt) <= nowMs;
 }
 
-function place(id: string, revision: number): RecordPlace {
+/** Where a project's record belongs. */
+export function projectPlace(id: string, revision: number): RecordPlace {
   return { project: id, kind: "project", id, revision, field: "record" };
 }

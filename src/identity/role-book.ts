@@ -178,11 +178,11 @@ export class RoleBook {
 
   #seal({ id, revision, name, description, statements, createdAt }: OwnRole): Uint8Array {
     const record: RoleRecord = { name, description, statements, createdAt };
-    return this.#barrier.sealJson(place(id, revision), record);
+    return this.#barrier.sealJson(rolePlace(id, revision), record);
   }
 
   #open(row: Schema["roles"]): OwnRole {
-    const record = this.#barrier.openJson<RoleRecord>(place(row.id, row.revision), row.sealed);
+    const record = this.#barrier.openJson<RoleRecord>(rolePlace(row.id, row.revision), row.sealed);
     if (record.name !== row.name) {
       throw new KeysteadError("internal_error", {
         cause: new Error("a role was renamed outside the service"),
@@ -192,6 +192,6 @@ export class RoleBook {
   }
 }
 
-function place(id: string, revision: number): RecordPlace {
+export function rolePlace(id: string, revision: number): RecordPlace {
   return { project: "", kind: "role", id, revision, field: "record" };
 }

@@ -233,12 +233,12 @@ export class Sessions {
       revision,
       created_at: record.createdAt,
       expires_at: record.expiresAt,
-      sealed: this.#barrier.sealJson(place(id, revision), record),
+      sealed: this.#barrier.sealJson(sessionPlace(id, revision), record),
     };
   }
 
   #open({ id, revision, sealed }: Schema["sessions"]): Session {
-    const record = this.#barrier.openJson<SessionRecord>(place(id, revision), sealed);
+    const record = this.#barrier.openJson<SessionRecord>(sessionPlace(id, revision), sealed);
     return { ...record, id, revision, expiresAtMs: Date.parse(record.expiresAt) };
   }
 }
@@ -251,6 +251,6 @@ function removal({ id }: { readonly id: string }): Write {
   return { delete: "sessions", where: { id }, expect: "any" };
 }
 
-function place(id: string, revision: number): RecordPlace {
+export function sessionPlace(id: string, revision: number): RecordPlace {
   return { project: "", kind: "session", id, revision, field: "record" };
 }

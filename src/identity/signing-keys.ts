@@ -159,7 +159,7 @@ export class SigningKeys {
       usedFrom: new Date(usedFromMs).toISOString(),
       privateKey: Buffer.from(ed25519Keys.generate().bytes).toString("base64"),
     };
-    const sealed = this.#options.barrier.sealJson(place(id), record);
+    const sealed = this.#options.barrier.sealJson(signingKeyPlace(id), record);
     const removed = gone.map((key): Write => ({
       delete: "signing_keys",
       where: { id: key.id },
@@ -199,7 +199,7 @@ export class SigningKeys {
     const opened = rows
       .map(({ id, sealed }) => ({
         id,
-        record: this.#options.barrier.openJson<SigningKeyRecord>(place(id), sealed),
+        record: this.#options.barrier.openJson<SigningKeyRecord>(signingKeyPlace(id), sealed),
       }))
       .sort(
         (a, b) =>
@@ -223,6 +223,6 @@ export class SigningKeys {
   }
 }
 
-function place(id: string): RecordPlace {
+export function signingKeyPlace(id: string): RecordPlace {
   return { project: "", kind: "signing-key", id, revision: 1, field: "record" };
 }

@@ -160,12 +160,12 @@ export class Signups {
       revision: 1,
       created_at: record.createdAt,
       expires_at: record.expiresAt,
-      sealed: this.#options.barrier.sealJson(place(id), record satisfies SignupRecord),
+      sealed: this.#options.barrier.sealJson(signupPlace(id), record satisfies SignupRecord),
     };
   }
 
   #open({ id, sealed }: Schema["signups"]): Signup {
-    return { ...this.#options.barrier.openJson<SignupRecord>(place(id), sealed), id };
+    return { ...this.#options.barrier.openJson<SignupRecord>(signupPlace(id), sealed), id };
   }
 }
 
@@ -177,6 +177,6 @@ function removal({ id }: { readonly id: string }): Write {
   return { delete: "signups", where: { id }, expect: "any" };
 }
 
-function place(id: string): RecordPlace {
+export function signupPlace(id: string): RecordPlace {
   return { project: "", kind: "signup", id, revision: 1, field: "record" };
 }

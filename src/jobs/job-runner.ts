@@ -25,6 +25,8 @@ export interface JobRunnerOptions {
   readonly jobs: readonly Job[];
   readonly log: Log;
   readonly now: () => number;
+  /** Told of every run, for the metrics. */
+  readonly onRun?: ((job: string, outcome: "ok" | "failed") => void) | undefined;
 }
 
 export class JobRunner {
@@ -67,8 +69,11 @@ export class JobRunner {
       try {
         const lease = { store, holder: node, name: job.name, ttlSeconds: LEASE_SECONDS };
         const mine = store.exclusive || job.everyNode === true || (await takeLease(lease, now()));
-        if (mine) await job.run(stopped);
+        if (!mine) continue;
+        await job.run(stopped);
+        this.#options.onRun?.(job.name, "ok");
       } catch (error) {
+        this.#options.onRun?.(job.name, "failed");
         if (!stopped()) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
       }
     }

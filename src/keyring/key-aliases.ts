@@ -82,13 +82,13 @@ export class KeyAliases {
   async find(projectId: string, id: string): Promise<AliasTarget | undefined> {
     const [row] = await this.#store.select({ from: "key_aliases", where: { id: Buffer.from(id, "base64") } });
     if (row === undefined || row.project_id !== projectId) return undefined;
-    const { keyId } = this.#barrier.openJson<{ keyId: string }>(placeOf(projectId, id), row.sealed);
+    const { keyId } = this.#barrier.openJson<{ keyId: string }>(keyAliasPlace(projectId, id), row.sealed);
     return { id, keyId };
   }
 
   /** The write that makes an alias of a key. */
   insert(projectId: string, keyId: string, { id }: KeyAlias): Write {
-    const sealed = this.#barrier.sealJson(placeOf(projectId, id), { keyId });
+    const sealed = this.#barrier.sealJson(keyAliasPlace(projectId, id), { keyId });
     const row = { id: Buffer.from(id, "base64"), project_id: projectId, key_id: keyId, sealed };
     return { insert: "key_aliases", row };
   }
@@ -115,6 +115,6 @@ export class KeyAliases {
   }
 }
 
-function placeOf(projectId: string, id: string): RecordPlace {
+export function keyAliasPlace(projectId: string, id: string): RecordPlace {
   return { project: projectId, kind: "key-alias", id, revision: 1, field: "record" };
 }

@@ -174,7 +174,7 @@ export class KeyStore {
 
   #rowOf(key: Key): Schema["keys"] {
     const { id, projectId, revision, ...record } = key;
-    const sealed = this.#barrier.sealJson(recordPlace(projectId, id, revision), record satisfies KeyRecord);
+    const sealed = this.#barrier.sealJson(keyPlace(projectId, id, revision), record satisfies KeyRecord);
     return {
       id,
       project_id: projectId,
@@ -188,7 +188,7 @@ export class KeyStore {
 
   #open(row: Schema["keys"]): Key {
     const { id, project_id: projectId, revision } = row;
-    const record = this.#barrier.openJson<KeyRecord>(recordPlace(projectId, id, revision), row.sealed);
+    const record = this.#barrier.openJson<KeyRecord>(keyPlace(projectId, id, revision), row.sealed);
     if (record.name !== row.name) {
       throw new KeysteadError("internal_error", {
         cause: new Error("a key's row was renamed outside the service"),
@@ -198,14 +198,17 @@ export class KeyStore {
   }
 }
 
-function recordPlace(project: string, id: string, revision: number): RecordPlace {
+/** Where a key's record belongs. */
+export function keyPlace(project: string, id: string, revision: number): RecordPlace {
   return { project, kind: "key", id, revision, field: "record" };
 }
 
-function materialPlace(key: Key, version: number): RecordPlace {
+/** Where a version's material belongs. */
+export function materialPlace(key: KeyHandle, version: number): RecordPlace {
   return { project: key.projectId, kind: "key-version", id: key.id, revision: version, field: "material" };
 }
 
-function usagePlace(key: Key, version: number, revision: number): RecordPlace {
+/** Where a version's nonce count belongs; it has a revision of its own. */
+export function usagePlace(key: KeyHandle, version: number, revision: number): RecordPlace {
   return { project: key.projectId, kind: "key-usage", id: `${key.id}/${version}`, revision, field: "nonces" };
 }

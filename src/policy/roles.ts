@@ -27,6 +27,7 @@ export const scopes = [
   "kms:read_projects",
   "kms:manage_projects",
   "kms:manage_accounts",
+  "kms:manage_barrier",
 ] as const;
 
 export type Scope = (typeof scopes)[number];

@@ -4,10 +4,10 @@
  * (nonce 24 ‖ ciphertext ‖ tag 16). Additional data, each field length-prefixed: "keystead/record/v1", the project,
  * the kind of object, its id, its version or revision, and the field.
  * Invariant: a sealed value opens only in the very place it was made for; moved, swapped, edited or truncated, it
- * does not, and the failure says nothing but that.
+ * does not, and the failure says nothing but that. The highest version that is here seals; all of them open.
  */
 import { Buffer } from "node:buffer";
-import { asBuffer, lengthPrefixed, sealedBytes, type SealedBytes, type SecretBytes } from "../bytes.ts";
+import { asBuffer, lengthPrefixed, sealedBytes, wipe, type SealedBytes, type SecretBytes } from "../bytes.ts";
 import type { CipherKey } from "../crypto/cipher-key.ts";
 import { openXaes256Gcm } from "../crypto/xaes-gcm.ts";
 import { KeysteadError } from "../errors.ts";
@@ -49,21 +49,54 @@ export interface BarrierKey {
   readonly key: SecretBytes;
 }
 
+interface OpenedKey {
+  readonly key: SecretBytes;
+  readonly cipher: CipherKey;
+}
+
 export class Barrier {
-  readonly #ciphers = new Map<number, CipherKey>();
-  readonly #latest: number;
+  readonly #keys = new Map<number, OpenedKey>();
+  #latest = 0;
 
   /** @param keys all barrier keys that stored records may need; the highest version seals */
   constructor(keys: readonly BarrierKey[]) {
-    for (const { version, key } of keys) this.#ciphers.set(version, openXaes256Gcm(key));
-    this.#latest = Math.max(...this.#ciphers.keys());
+    for (const key of keys) this.add(key);
+  }
+
+  /** The version that seals. */
+  get latest(): number {
+    return this.#latest;
+  }
+
+  /** The versions that are here. */
+  get versions(): readonly number[] {
+    return [...this.#keys.keys()];
+  }
+
+  has(version: number): boolean {
+    return this.#keys.has(version);
+  }
+
+  /** Takes a key in; where its version is the highest, it seals from now on. */
+  add({ version, key }: BarrierKey): void {
+    this.#keys.set(version, { key, cipher: openXaes256Gcm(key) });
+    this.#latest = Math.max(this.#latest, version);
+  }
+
+  /** Wipes a key: what it sealed does not open any more. */
+  forget(version: number): void {
+    const opened = this.#keys.get(version);
+    if (opened === undefined) return;
+    this.#keys.delete(version);
+    wipe(opened.key);
+    this.#latest = Math.max(0, ...this.#keys.keys());
   }
 
   /** Seals bytes for one place. */
   seal(place: RecordPlace, plaintext: Uint8Array): SealedBytes {
-    const cipher = this.#ciphers.get(this.#latest);
-    if (cipher === undefined) throw new Error("the barrier has no key");
-    const sealed = cipher.encrypt(plaintext, contextOf(place), HEADER_BYTES);
+    const opened = this.#keys.get(this.#latest);
+    if (opened === undefined) throw new Error("the barrier has no key");
+    const sealed = opened.cipher.encrypt(plaintext, contextOf(place), HEADER_BYTES);
     sealed[0] = FORMAT;
     sealed.writeUInt32BE(this.#latest, 1);
     return sealedBytes(sealed);
@@ -72,10 +105,11 @@ export class Barrier {
   /** Opens what `seal` made for this place. Throws `internal_error`, whose cause names the kind and nothing else. */
   open(place: RecordPlace, sealed: Uint8Array): Buffer {
     const bytes = asBuffer(sealed);
-    if (bytes.length > HEADER_BYTES && bytes[0] === FORMAT) {
-      const plaintext = this.#ciphers
-        .get(bytes.readUInt32BE(1))
-        ?.decrypt(bytes.subarray(HEADER_BYTES), contextOf(place));
+    const version = sealedVersion(bytes);
+    if (version !== undefined) {
+      const plaintext = this.#keys
+        .get(version)
+        ?.cipher.decrypt(bytes.subarray(HEADER_BYTES), contextOf(place));
       if (plaintext !== undefined) return plaintext;
     }
     throw new KeysteadError("internal_error", {
@@ -93,6 +127,12 @@ export class Barrier {
   openJson<T>(place: RecordPlace, sealed: Uint8Array): T {
     return JSON.parse(this.open(place, sealed).toString("utf8")) as T;
   }
+}
+
+/** The barrier key version that a sealed value states; undefined for what is none. */
+export function sealedVersion(sealed: Uint8Array): number | undefined {
+  const bytes = asBuffer(sealed);
+  return bytes.length > HEADER_BYTES && bytes[0] === FORMAT ? bytes.readUInt32BE(1) : undefined;
 }
 
 function contextOf(place: RecordPlace): Buffer {

@@ -32,14 +32,20 @@ export interface Seal {
   wrapBarrierKey(version: number, key: SecretBytes): SealedBytes;
   /** The barrier key, or undefined where this root did not wrap it. */
   unwrapBarrierKey(version: number, wrapped: Uint8Array): SecretBytes | undefined;
+  /** Wipes what this process holds of it. */
+  close(): void;
 }
 
 /** A seal whose root key is held by this process. The root's bytes may be wiped afterwards. */
 export function createStaticSeal(rootKey: SecretBytes): Seal {
   const wrappingKey = deriveKey(rootKey, "keystead/seal/v1/wrap-barrier-key", 32);
   const cipher = openXaes256Gcm(wrappingKey);
-  const context = (version: number): Buffer =>
-    lengthPrefixed("keystead/seal/v1", "barrier-key", String(version));
+  let closed = false;
+  const context = (version: number): Buffer => {
+    // A wiped key is a known one.
+    if (closed) throw new Error("the seal is closed");
+    return lengthPrefixed("keystead/seal/v1", "barrier-key", String(version));
+  };
   return {
     wrapBarrierKey: (version, key) => sealedBytes(cipher.encrypt(key, context(version), 0)),
     unwrapBarrierKey(version, wrapped) {
@@ -48,6 +54,10 @@ export function createStaticSeal(rootKey: SecretBytes): Seal {
       if (key.length === 32) return secretBytes(key);
       wipe(key);
       return undefined;
+    },
+    close() {
+      closed = true;
+      wipe(wrappingKey);
     },
   };
 }

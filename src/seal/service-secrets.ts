@@ -35,9 +35,9 @@ export class ServiceSecrets {
 
   async #open(name: string): Promise<SecretBytes> {
     const [row] = await this.#store.select({ from: "service_secrets", where: { name } });
-    if (row !== undefined) return secretBytes(this.#barrier.open(placeOf(name), row.sealed));
+    if (row !== undefined) return secretBytes(this.#barrier.open(serviceSecretPlace(name), row.sealed));
     const secret = randomSecret(SECRET_BYTES);
-    const sealed = this.#barrier.seal(placeOf(name), secret);
+    const sealed = this.#barrier.seal(serviceSecretPlace(name), secret);
     try {
       await this.#store.commit([
         { insert: "service_secrets", row: { name, created_at: new Date().toISOString(), sealed } },
@@ -51,6 +51,6 @@ export class ServiceSecrets {
   }
 }
 
-function placeOf(name: string): RecordPlace {
+export function serviceSecretPlace(name: string): RecordPlace {
   return { project: "", kind: "service-secret", id: name, revision: 1, field: "bytes" };
 }

@@ -87,7 +87,7 @@ export class Secrets {
                   secret_id: secret.id,
                   version,
                   created_at: now,
-                  sealed: this.#barrier.seal(valuePlace(secret, version), value),
+                  sealed: this.#barrier.seal(secretValuePlace(secret, version), value),
                 },
               },
             ],
@@ -112,7 +112,7 @@ export class Secrets {
       where: { secret_id: secret.id, version: wanted },
     });
     if (row === undefined) throw new KeysteadError("secret_not_found");
-    const value = secretBytes(this.#barrier.open(valuePlace(secret, wanted), row.sealed));
+    const value = secretBytes(this.#barrier.open(secretValuePlace(secret, wanted), row.sealed));
     return { name, version: wanted, createdAt: row.created_at, value };
   }
 
@@ -169,7 +169,7 @@ export class Secrets {
   #rowOf(secret: Secret): Schema["secrets"] {
     const { id, projectId, revision, ...record } = secret;
     const sealed = this.#barrier.sealJson(
-      recordPlace(projectId, id, revision),
+      secretPlace(projectId, id, revision),
       record satisfies SecretRecord,
     );
     return { id, project_id: projectId, name: secret.name, revision, created_at: secret.createdAt, sealed };
@@ -177,7 +177,7 @@ export class Secrets {
 
   #open(row: Schema["secrets"]): Secret {
     const { id, project_id: projectId, revision } = row;
-    const record = this.#barrier.openJson<SecretRecord>(recordPlace(projectId, id, revision), row.sealed);
+    const record = this.#barrier.openJson<SecretRecord>(secretPlace(projectId, id, revision), row.sealed);
     if (record.name !== row.name) {
       throw new KeysteadError("internal_error", {
         cause: new Error("a secret was renamed outside the service"),
@@ -187,16 +187,15 @@ export class Secrets {
   }
 }
 
-function recordPlace(project: string, id: string, revision: number): RecordPlace {
+/** Where a secret's record belongs. */
+export function secretPlace(project: string, id: string, revision: number): RecordPlace {
   return { project, kind: "secret", id, revision, field: "record" };
 }
 
-function valuePlace(secret: Secret, version: number): RecordPlace {
-  return {
-    project: secret.projectId,
-    kind: "secret-version",
-    id: secret.id,
-    revision: version,
-    field: "value",
-  };
+/** Where the value of a version belongs. */
+export function secretValuePlace(
+  { projectId: project, id }: Pick<Secret, "projectId" | "id">,
+  version: number,
+): RecordPlace {
+  return { project, kind: "secret-version", id, revision: version, field: "value" };
 }

@@ -166,7 +166,7 @@ export class Idempotency {
     const [row] = await this.#options.store.select({ from: "idempotency", where: { id } });
     return row === undefined
       ? undefined
-      : this.#options.barrier.openJson<MemoryRecord>(placeOf(id), row.sealed);
+      : this.#options.barrier.openJson<MemoryRecord>(idempotencyPlace(id), row.sealed);
   }
 
   /** @param before a row of this id that no longer counts, which makes room */
@@ -178,7 +178,7 @@ export class Idempotency {
   ): readonly Write[] {
     const createdAt = new Date(this.#now()).toISOString();
     const record: MemoryRecord = { ...remembered, createdAt, request: request.toString("base64") };
-    const sealed = this.#options.barrier.sealJson(placeOf(id), record);
+    const sealed = this.#options.barrier.sealJson(idempotencyPlace(id), record);
     // Told by its time as well: what another node has put in its place meanwhile stays, and is met as a conflict.
     const room: Write[] =
       before === undefined
@@ -219,10 +219,10 @@ export class Idempotency {
   async #openKeys(): Promise<HashKeys> {
     const { store, barrier } = this.#options;
     const [row] = await store.select({ from: "idempotency", where: { id: keyRowId } });
-    if (row !== undefined) return hashKeys(secretBytes(barrier.open(placeOf(keyRowId), row.sealed)));
+    if (row !== undefined) return hashKeys(secretBytes(barrier.open(idempotencyPlace(keyRowId), row.sealed)));
     // Made when it is needed first: a start writes nothing, and a disk that is full stops no reader.
     const key = randomSecret(KEY_BYTES);
-    const sealed = barrier.seal(placeOf(keyRowId), key);
+    const sealed = barrier.seal(idempotencyPlace(keyRowId), key);
     try {
       await store.commit([
         { insert: "idempotency", row: { id: keyRowId, created_at: KEY_ROW_TIME, sealed } },
@@ -248,7 +248,7 @@ function hashKeys(key: SecretBytes): HashKeys {
 }
 
 /** The row's project is part of its id; beside it nothing else is known when rows are sealed anew. */
-function placeOf(id: Buffer): RecordPlace {
+export function idempotencyPlace(id: Buffer): RecordPlace {
   return { project: "", kind: "idempotency", id: id.toString("hex"), revision: 1, field: "record" };
 }
 

@@ -23,6 +23,7 @@ import type { OwnRoles, Scope } from "../policy/roles.ts";
 import type { IssuerBook } from "../identity/issuer-book.ts";
 import type { RoleBook } from "../identity/role-book.ts";
 import type { Cursors } from "./paging.ts";
+import type { BarrierKeys } from "../seal/barrier-keys.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 
 /** The parts that operations work with. */
@@ -41,6 +42,7 @@ export interface Services {
   readonly signups: Signups;
   readonly signingKeys: SigningKeys;
   readonly logins: Logins;
+  readonly barrierKeys: BarrierKeys;
   readonly auditor: Auditor;
   readonly cursors: Cursors;
   /** The time, milliseconds. */
@@ -49,7 +51,7 @@ export interface Services {
 
 /** What an operation is about, by kind and name. */
 export interface ResourceName {
-  readonly kind: "key" | "secret" | "account" | "role" | "issuer" | "project" | "jwt";
+  readonly kind: "key" | "secret" | "account" | "role" | "issuer" | "project" | "jwt" | "barrier";
   readonly name: string;
 }
 

@@ -27,7 +27,7 @@ export interface Page<T> {
 export interface Cursors {
   seal(name: string): string;
   /** The name that a cursor holds; undefined for what `seal` did not make. */
-  open(cursor: string): string | undefined;
+  open(cursor: string): Promise<string | undefined>;
 }
 
 /**
@@ -40,7 +40,7 @@ export async function readPage<T extends { readonly name: string }>(
   read: (afterName: string, rows: number) => Promise<Slice<T>>,
 ): Promise<Page<T>> {
   const limit = input.limit ?? PAGE_LIMIT_DEFAULT;
-  let after = input.cursor === undefined ? "" : openCursor(cursors, input.cursor);
+  let after = input.cursor === undefined ? "" : await openCursor(cursors, input.cursor);
   const items: T[] = [];
   for (let scanned = 0, rows = limit + 1; ; rows = ROUND_ROWS) {
     const slice = await read(after, rows);
@@ -55,8 +55,8 @@ export async function readPage<T extends { readonly name: string }>(
   }
 }
 
-function openCursor(cursors: Cursors, cursor: string): string {
-  const name = cursors.open(cursor);
+async function openCursor(cursors: Cursors, cursor: string): Promise<string> {
+  const name = await cursors.open(cursor);
   if (name === undefined) {
     throw new KeysteadError("invalid_body", { field: "cursor", detail: "not a cursor of this list" });
   }

@@ -51,8 +51,11 @@ export function takeDataPath(path: string): DataPath {
   };
 }
 
+/** A barrier key as every schema has it. */
+export type WrappedBarrierKey = Pick<Schema["barrier_keys"], "version" | "wrapped" | "created_at">;
+
 /** The wrapped barrier keys of an existing database, read without changing a byte of it. */
-export function probeBarrierKeys(databaseFile: string): Schema["barrier_keys"][] {
+export function probeBarrierKeys(databaseFile: string): WrappedBarrierKey[] {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(databaseFile, { readOnly: true });
@@ -65,7 +68,7 @@ export function probeBarrierKeys(databaseFile: string): Schema["barrier_keys"][]
     }
     return database
       .prepare("select version, wrapped, created_at from barrier_keys order by version")
-      .all() as unknown as Schema["barrier_keys"][];
+      .all() as unknown as WrappedBarrierKey[];
   } catch (error) {
     if (error instanceof StartRefused) throw error;
     throw new StartRefused(`${databaseFile} cannot be read as a Keystead database`);

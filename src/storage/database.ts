@@ -2,14 +2,13 @@
  * A database at a start, before anything in it is opened or changed: SQLite in a data path, or PostgreSQL.
  * Invariant: `barrierKeys` was read without writing; `open` is called only when their root key is known to be right.
  */
-import { probeBarrierKeys, takeDataPath } from "./data-path.ts";
-import type { Schema } from "./schema.ts";
+import { probeBarrierKeys, takeDataPath, type WrappedBarrierKey } from "./data-path.ts";
 import { openSqlite } from "./sqlite.ts";
 import type { Store } from "./store.ts";
 
 export interface Database {
   /** The wrapped barrier keys; none where the database is new. */
-  readonly barrierKeys: readonly Schema["barrier_keys"][];
+  readonly barrierKeys: readonly WrappedBarrierKey[];
   /**
    * Makes the tables, or brings them up to date.
    * @param onFatal called once when nothing more can be promised

@@ -4,6 +4,7 @@
  * version a database states is the number of steps it has taken.
  */
 import type { Kysely } from "kysely";
+import { addBarrierProgress } from "./migrations/barrier-progress.ts";
 import type { ColumnTypes } from "./migrations/column-types.ts";
 import { createFirstTables } from "./migrations/first-tables.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
@@ -20,6 +21,7 @@ const migrations: readonly Migration[] = [
   addKeyAliases,
   addLogins,
   addRolesAndIssuers,
+  addBarrierProgress,
 ];
 
 /** What a database of this program states; an older program refuses it. */

@@ -7,6 +7,7 @@
 import { Client } from "pg";
 import { sql, type Kysely } from "kysely";
 import { StartRefused } from "../start-refused.ts";
+import type { WrappedBarrierKey } from "./data-path.ts";
 import type { DatabaseAddress } from "./database-url.ts";
 import type { Database } from "./database.ts";
 import { migrate, SCHEMA_VERSION } from "./migrations.ts";
@@ -126,7 +127,7 @@ async function takeNode(connection: ConnectionOptions, node: string): Promise<No
 }
 
 /** The wrapped barrier keys of an existing database; none where it is new. */
-async function probe(client: Client): Promise<Schema["barrier_keys"][]> {
+async function probe(client: Client): Promise<WrappedBarrierKey[]> {
   const { rows } = await client.query<{ name: string }>(
     "select table_name as name from information_schema.tables where table_schema = $1",
     [DATABASE_SCHEMA],
@@ -139,7 +140,7 @@ async function probe(client: Client): Promise<Schema["barrier_keys"][]> {
   if (version > SCHEMA_VERSION)
     throw new StartRefused(`${SETTING}: the database was written by a newer Keystead (schema ${version})`);
   return (
-    await client.query<Schema["barrier_keys"]>(
+    await client.query<WrappedBarrierKey>(
       "select version, wrapped, created_at from barrier_keys order by version",
     )
   ).rows;

@@ -6,7 +6,15 @@
 export interface Schema {
   /** One row: which schema these tables have. */
   schema_version: { version: number };
-  barrier_keys: { version: number; wrapped: Uint8Array; created_at: string };
+  barrier_keys: {
+    version: number;
+    wrapped: Uint8Array;
+    created_at: string;
+    /** Of an older key: how many records it still seals, as last counted; null where nobody has counted yet. */
+    records_left: number | null;
+    /** Of an older key: since when no record needs it. */
+    unused_since: string | null;
+  };
   projects: {
     id: string;
     name: string;

@@ -26,7 +26,7 @@ export interface Select<T extends TableName> {
   readonly where?: Partial<Schema[T]>;
   readonly orderBy?: keyof Schema[T] & string;
   /** Only rows whose `orderBy` column is greater than this. */
-  readonly after?: string | number;
+  readonly after?: string | number | Uint8Array;
   readonly limit?: number;
 }
 

@@ -19,6 +19,7 @@ export interface MetricSources {
   audit(): { readonly waiting: number; readonly head: number; readonly available: boolean };
   storeWaiting(): number;
   requestsInFlight(): number;
+  barrier(): { readonly version: number; readonly recordsLeft: number; readonly rewrapped: number };
 }
 
 export class Metrics {
@@ -26,6 +27,7 @@ export class Metrics {
   readonly #meters: RequestMeter[] = [];
   /** Operation id → outcome → count. */
   readonly #operations = new Map<string, Map<string, number>>();
+  readonly #jobs: Counter<"job" | "status">;
   #loopDelayMaxSeconds = 0;
   readonly #loopTimer: NodeJS.Timeout;
 
@@ -43,6 +45,12 @@ export class Metrics {
           for (const [status, count] of outcomes) this.inc({ operation, status }, count);
         }
       },
+    });
+    this.#jobs = new Counter({
+      name: "keystead_job_runs_total",
+      help: "Runs of what the service does by itself, by job and outcome.",
+      labelNames: ["job", "status"],
+      registers: [this.#registry],
     });
     let expected = performance.now() + LOOP_SAMPLE_MS;
     this.#loopTimer = setInterval(() => {
@@ -95,6 +103,21 @@ export class Metrics {
       sources.requestsInFlight(),
     );
     gauge(
+      "keystead_barrier_version",
+      "Version of the key that seals the records.",
+      () => sources.barrier().version,
+    );
+    gauge(
+      "keystead_barrier_records_left",
+      "Records that older barrier keys still seal, as last counted.",
+      () => sources.barrier().recordsLeft,
+    );
+    gauge(
+      "keystead_barrier_records_rewrapped_total",
+      "Records that this process sealed anew under a newer barrier key.",
+      () => sources.barrier().rewrapped,
+    );
+    gauge(
       "keystead_event_loop_delay_max_seconds",
       "Longest delay of the event loop since the last scrape.",
       () => {
@@ -119,6 +142,11 @@ export class Metrics {
     const meter = new RequestMeter(method, path);
     this.#meters.push(meter);
     return meter;
+  }
+
+  /** Counts one run of a job: `ok` or `failed`. */
+  countJob(job: string, outcome: "ok" | "failed"): void {
+    this.#jobs.inc({ job, status: outcome });
   }
 
   countOperation(operation: string, outcome: string): void {

@@ -431,7 +431,7 @@ class LogReader {
 }
 
 /** A small generator (mulberry32): the same seed, the same choices. */
-function seededRandom(seed: number): () => number {
+export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -254,6 +254,8 @@ const samples: Record<string, Sample> = {
     notFound: "issuer_not_found",
   },
   "issuer.delete": { path: "/v1/issuers/absent", notFound: "issuer_not_found" },
+  "barrier.status": { path: "/v1/barrier" },
+  "barrier.rotate": { path: "/v1/barrier/rotate", body: {} },
 };
 
 /** The sample of a route: by its operation, and by its method where the operation has two. */

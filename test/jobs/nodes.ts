@@ -7,6 +7,9 @@ import type { Services } from "../../src/service/operation.ts";
 import { openSqlite } from "../../src/storage/sqlite.ts";
 import type { Store } from "../../src/storage/store.ts";
 import { Log } from "../../src/telemetry/log.ts";
+import { secretBytes } from "../../src/bytes.ts";
+import { BarrierKeys } from "../../src/seal/barrier-keys.ts";
+import { createStaticSeal } from "../../src/seal/root-key.ts";
 import { barrier, bound, openTestAuditor } from "../audit/test-auditor.ts";
 
 export interface Node {
@@ -45,9 +48,11 @@ export async function twoNodes(clocks: readonly [() => number, () => number]): P
 
 async function openNode(store: Store, name: string, now: () => number): Promise<Node> {
   const auditor = await openTestAuditor(store, { node: name });
+  const seal = createStaticSeal(secretBytes(Buffer.alloc(32, 1)));
+  const barrierKeys = new BarrierKeys({ store, seal, barrier, now });
   const services = createServices({
     store,
-    barrier,
+    barrierKeys,
     auditor,
     now,
     noncesMax: undefined,
@@ -60,7 +65,7 @@ async function openNode(store: Store, name: string, now: () => number): Promise<
   const log = new Log({ plain: false, write: (line) => logLines.push(line) });
   return {
     services,
-    jobs: createJobs(store, services, name, log),
+    jobs: createJobs({ store, services, node: name, log }).runner,
     auditor,
     logLines,
     commit: (writes, facts) =>

@@ -411,5 +411,7 @@ function read(folder: string, sql: string, value: string): Record<string, unknow
 
 /** The files of a data path that hold these bytes. */
 function filesHold(folder: string, bytes: Buffer): string[] {
-  return readdirSync(folder).filter((name) => readFileSync(join(folder, name)).includes(bytes));
+  return readdirSync(folder).filter(
+    (name) => name !== "admin.sock" && readFileSync(join(folder, name)).includes(bytes),
+  );
 }

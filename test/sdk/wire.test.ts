@@ -83,6 +83,11 @@ describe("the client's lists of names", () => {
       ["algorithms", wire.issuerAlgorithms, field("post", "/v1/issuers", "algorithms")?.items],
       ["verdicts", wire.policyVerdicts, explanation?.properties?.["verdict"]],
       ["account states", wire.accountStates, answer("/v1/accounts/{name}")?.properties?.["state"]],
+      [
+        "barrier key states",
+        wire.barrierKeyStates,
+        answer("/v1/barrier")?.properties?.["keys"]?.items?.properties?.["state"],
+      ],
       ["account kinds", wire.accountKinds, field("post", "/v1/accounts", "kind")],
     ];
     for (const [what, ours, theirs] of lists) assert.deepEqual(theirs?.enum, [...ours], what);

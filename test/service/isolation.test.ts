@@ -106,7 +106,7 @@ forEachStore(({ startServer }) => {
       );
     });
 
-    test("cannot make accounts, bindings, tokens or projects as a project's admin", async () => {
+    test("cannot make accounts, bindings, tokens, projects or barrier keys as a project's admin", async () => {
       for (const [path, body] of [
         ["/v1/accounts", { name: "mine", kind: "service" }],
         ["/v1/accounts/test-1/bindings", { role: "admin", project: "*" }],
@@ -118,6 +118,7 @@ forEachStore(({ startServer }) => {
           { name: "mine", issuer: "https://mine.example.com", audiences: ["keystead"], rules: [] },
         ],
         ["/v1/jwt-revocations", { sub: "x", issued_before: 1 }],
+        ["/v1/barrier/rotate", {}],
       ] as const) {
         assert.equal((await service().request("POST", path, body, { token: outsiders[0]! })).status, 403);
       }

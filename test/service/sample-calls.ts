@@ -251,4 +251,6 @@ export const sampleCalls: Readonly<Record<string, (run: SampleRun) => SampleCall
   "issuer.get": async (run) => ({ params: await someIssuer(run) }),
   "issuer.update": async (run) => ({ params: await someIssuer(run), body: { enabled: false } }),
   "issuer.delete": async (run) => ({ params: await someIssuer(run) }),
+  "barrier.status": () => ({}),
+  "barrier.rotate": () => ({ body: {} }),
 };

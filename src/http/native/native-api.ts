@@ -17,6 +17,7 @@ import type { Fallback, WireRequest, WireResponse, WireRoute } from "../wire.ts"
 import { fitNamedParams, namedParams } from "./fields.ts";
 import { identityRoutes } from "./identity-routes.ts";
 import { issuerRoutes } from "./issuer-routes.ts";
+import { barrierRoutes } from "./barrier-routes.ts";
 import { batchRoutes } from "./batch-routes.ts";
 import { cipherRoutes } from "./cipher-routes.ts";
 import { loginRoutes } from "./login-routes.ts";
@@ -39,6 +40,7 @@ export const nativeRoutes: readonly AnyNativeRoute[] = [
   ...loginRoutes,
   ...roleRoutes,
   ...issuerRoutes,
+  ...barrierRoutes,
 ];
 
 export interface NativeApiOptions extends ApiParts {
