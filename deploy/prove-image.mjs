@@ -18,6 +18,11 @@ if (!existsSync(join(debian, "bin/sh"))) run("debootstrap", ["--variant=minbase"
 const stages = parse(readFileSync(join(repository, "deploy/Dockerfile"), "utf8"));
 for (const stage of stages.values()) build(stage);
 
+// Container engines let their programs listen on low ports; here it is for the time of the try alone.
+const LOW_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+const lowPorts = readFileSync(LOW_PORTS, "utf8");
+process.on("exit", () => writeFileSync(LOW_PORTS, lowPorts));
+writeFileSync(LOW_PORTS, "0");
 for (const [name, port, environment] of [
   ["dev", 80, {}],
   ["server", 8080, { KEYSTEAD_ROOT_KEY: "ab".repeat(32), KEYSTEAD_TLS_BY_PROXY: "1" }],
@@ -144,10 +149,12 @@ function start(stage, args, environment, stdio) {
     `mount -t tmpfs tmpfs ${stage.root}/tmp`,
     `mount -t proc proc ${stage.root}/proc`,
     `mount -t devtmpfs dev ${stage.root}/dev 2>/dev/null || mount --rbind /dev ${stage.root}/dev`,
-    `exec chroot --userspec=${stage.user} ${stage.root} /bin/sh -c 'touch /app/x 2>/dev/null && exit 99; cd ${stage.cwd} && exec "$@"' sh "$@"`,
+    `exec /usr/sbin/chroot --userspec=${stage.user} ${stage.root} /bin/sh -c 'touch /app/x 2>/dev/null && exit 99; cd ${stage.cwd} && exec "$@"' sh "$@"`,
   ].join(" && ");
   return spawn("unshare", ["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", ...args], {
     stdio,
+    // A group of its own, since unshare itself passes no signal on.
+    detached: true,
     env: { ...stage.env, HOME: "/var/lib/keystead", USER: uid, ...environment },
   });
 }
@@ -209,7 +216,7 @@ async function prove(stage, port, environment) {
       `[${stage.name}] serves on port ${port}, as user ${stage.user}, root read-only, ${megabytes} MB in all`,
     );
   } finally {
-    server.kill("SIGTERM");
+    process.kill(-server.pid, "SIGTERM");
     await new Promise((done) => (server.exitCode === null ? server.on("close", done) : done()));
   }
 }
