@@ -120,6 +120,8 @@ describe("settings", () => {
         providerFiles: [],
         provider: "software",
         barrierMaxAgeMs: 365 * 86_400_000,
+        issuer: undefined,
+        loginTtlSeconds: 900,
         node: "main",
         facades: [],
         plainLog: false,
@@ -406,6 +408,11 @@ describe("a wrong setting stops the start with one line that names it", () => {
     KEYSTEAD_PROVIDER: ["Software", "a b", "-a", "x".repeat(33)].map((value) => ({
       ...server,
       KEYSTEAD_PROVIDER: value,
+    })),
+    KEYSTEAD_ISSUER: ["a b", "ü", "x".repeat(201)].map((value) => ({ ...server, KEYSTEAD_ISSUER: value })),
+    KEYSTEAD_LOGIN_TTL: ["0", "59", "36000", "15m", "-60"].map((value) => ({
+      ...server,
+      KEYSTEAD_LOGIN_TTL: value,
     })),
     KEYSTEAD_BARRIER_MAX_AGE: ["0", "-1", "1.5", "10000", "never", "30d"].map((value) => ({
       ...server,

@@ -67,7 +67,14 @@ describe("the error registry", () => {
 
 describe("details of errors", () => {
   /** What may stand in a detail's template: numbers and names of this program's own tables. */
-  const ownNames = new Set(["field", "bytesMax", "PAGE_LIMIT_MAX", "BATCH_ITEMS_MAX"]);
+  const ownNames = new Set([
+    "field",
+    "bytesMax",
+    "PAGE_LIMIT_MAX",
+    "BATCH_ITEMS_MAX",
+    "CHARACTERS_MIN",
+    "CHARACTERS_MAX",
+  ]);
 
   test("are constants, or made of this program's own names and numbers", () => {
     let seen = 0;
@@ -103,6 +110,7 @@ const filesOfRefusals = [
   "http/native/native-route.ts",
   "http/native/json-batch.ts",
   "http/native/transfer-routes.ts",
+  "service/issuer-operations.ts",
 ];
 
 /** The text of a member `detail`, and of such a function's argument. */

@@ -170,6 +170,7 @@ function toResponse({ status, contentType, requestId, headers, body }: WireRespo
   return response;
 }
 
+/** Made for every request: plain fields, since those with a `#` cost more to make. */
 class BunRequest implements WireRequest {
   readonly method: string;
   readonly internal: boolean;
@@ -178,8 +179,8 @@ class BunRequest implements WireRequest {
   readonly proxy: string | undefined;
   /** The body took too long: the rest of it is not waited for. */
   gaveUp = false;
-  readonly #request: Request;
-  readonly #deadline: BodyDeadline;
+  private readonly request: Request;
+  private readonly deadline: BodyDeadline;
 
   constructor(
     request: ParameterRequest,
@@ -190,8 +191,8 @@ class BunRequest implements WireRequest {
     this.method = request.method;
     this.internal = internal;
     this.params = params;
-    this.#request = request;
-    this.#deadline = deadline;
+    this.request = request;
+    this.deadline = deadline;
     // Taken at once: of a connection that is reset meanwhile it is no longer known.
     const peer = plainAddress(server.requestIP(request)?.address);
     const client =
@@ -201,18 +202,18 @@ class BunRequest implements WireRequest {
   }
 
   get path(): string {
-    return new URL(this.#request.url).pathname;
+    return new URL(this.request.url).pathname;
   }
 
   get queryText(): string {
-    const { url } = this.#request;
+    const { url } = this.request;
     const start = url.indexOf("?");
     return start === -1 ? "" : url.slice(start + 1);
   }
 
   /** False where the path holds an escape: Bun decodes parameters, and nothing here needs an escape. */
   isCanonical(): boolean {
-    const { url } = this.#request;
+    const { url } = this.request;
     const escape = url.indexOf("%");
     if (escape === -1) return true;
     const query = url.indexOf("?");
@@ -220,17 +221,17 @@ class BunRequest implements WireRequest {
   }
 
   header(name: string): string | undefined {
-    return this.#request.headers.get(name) ?? undefined;
+    return this.request.headers.get(name) ?? undefined;
   }
 
   readBody(bytesMax: number): Promise<Uint8Array> {
-    const deadline = this.#deadline;
+    const deadline = this.deadline;
     return new Promise((resolve, reject) => {
       const reading = deadline.begin(() => {
         this.gaveUp = true;
         reject(new KeysteadError("body_incomplete"));
       });
-      this.#request.arrayBuffer().then(
+      this.request.arrayBuffer().then(
         (bytes) => {
           deadline.end(reading);
           if (bytes.byteLength > bytesMax) reject(new KeysteadError("payload_too_large"));

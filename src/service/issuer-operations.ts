@@ -126,14 +126,14 @@ async function settingsOf(context: OperationContext, given: GivenSettings): Prom
 }
 
 function assertKeySource(source: KeySource, plainLoopback: boolean): void {
-  const refuse = (detail: string): never => {
+  const invalid = (detail: string): never => {
     throw new KeysteadError("invalid_body", { field: "key_source", detail });
   };
-  if (source.from === "url" && !isFetchable(source.url, plainLoopback)) refuse("its url is an https URL");
+  if (source.from === "url" && !isFetchable(source.url, plainLoopback)) invalid("its url is an https URL");
   if (source.from !== "pinned") return;
-  if (source.keys.some(isPrivate)) refuse("public keys only: never hand in a private one");
+  if (source.keys.some(isPrivate)) invalid("public keys only: never hand in a private one");
   const usable = parseKeySet({ keys: source.keys }) ?? [];
-  if (usable.length !== source.keys.length) refuse("a key is not one that signatures can be verified with");
+  if (usable.length !== source.keys.length) invalid("a key is not one that signatures can be verified with");
 }
 
 function rolesOf(rules: readonly IssuerRule[]): string[] {

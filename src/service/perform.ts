@@ -144,11 +144,12 @@ function isOwnAccount({ accountId, label, kind }: Caller, name: string | undefin
   return accountId !== undefined && name !== undefined && label === `${kind}:${name}`;
 }
 
+/** Made for every call: plain fields, since those with a `#` cost more to make. */
 class CallContext<I, O> implements ProjectContext, Committing {
   readonly services: Services;
   readonly caller: Caller;
-  readonly #operation: Operation<I, O>;
-  readonly #call: Call<I>;
+  private readonly operation: Operation<I, O>;
+  private readonly call: Call<I>;
   ownRoles: OwnRoles = noOwnRoles;
   found: Project | undefined;
   resource: ResourceName | undefined;
@@ -163,12 +164,12 @@ class CallContext<I, O> implements ProjectContext, Committing {
   constructor(services: Services, operation: Operation<I, O>, call: Call<I>) {
     this.services = services;
     this.caller = call.caller;
-    this.#operation = operation;
-    this.#call = call;
+    this.operation = operation;
+    this.call = call;
   }
 
   get address(): string {
-    return this.#call.address;
+    return this.call.address;
   }
 
   get project(): Project {
@@ -203,7 +204,7 @@ class CallContext<I, O> implements ProjectContext, Committing {
   get commit(): CommitChange {
     return async (writes, changed) => {
       // Types say so as well; but a change that an idempotency key passes over must not come about by a cast either.
-      if (this.#operation.replay === undefined) throw new Error(`${this.#operation.id} is no mutation`);
+      if (this.operation.replay === undefined) throw new Error(`${this.operation.id} is no mutation`);
       const facts = this.facts();
       const { resource, version = 0 } = changed;
       const details = this.#withProxy(changed.details ?? this.details);
@@ -231,23 +232,23 @@ class CallContext<I, O> implements ProjectContext, Committing {
   noteReplay({ version }: Remembered): void {
     this.version = version;
     this.details = { replayed: 1 };
-    this.#call.onReplayed?.();
+    this.call.onReplayed?.();
   }
 
   facts(): AuditFacts {
     const { resource } = this;
     const details = this.#withProxy(this.details);
     const facts = {
-      action: this.#operation.id,
-      address: this.#call.address,
+      action: this.operation.id,
+      address: this.call.address,
       caller: this.caller.label,
       decision: this.decision,
       outcome: this.outcome,
       // A name that leads nowhere is the caller's text, not ours: it stays out of the log.
       project: this.found?.name ?? "",
-      request: this.#call.requestId,
+      request: this.call.requestId,
       resource: resource === undefined ? "" : `${resource.kind}:${resource.name}`,
-      severity: this.#operation.severity ?? (this.outcome === "forbidden" ? "WARNING" : "INFO"),
+      severity: this.operation.severity ?? (this.outcome === "forbidden" ? "WARNING" : "INFO"),
       version: this.version,
     } as const;
     return details === undefined ? facts : { ...facts, details };
@@ -255,7 +256,7 @@ class CallContext<I, O> implements ProjectContext, Committing {
 
   /** An entry keeps both addresses: the client's, and that of the proxy which told it. */
   #withProxy(details: AuditFacts["details"]): AuditFacts["details"] {
-    const { proxy } = this.#call;
+    const { proxy } = this.call;
     return proxy === undefined ? details : { ...details, proxy };
   }
 }

@@ -8,7 +8,14 @@ import { openSqlite } from "../../src/storage/sqlite.ts";
 import { temporaryFolder } from "../harness.ts";
 
 /** Columns of bytes that are hashes, or that the root key has wrapped. */
-const plainBytes = ["barrier_keys.wrapped", "idempotency.id", "jwt_revocations.subject_hash", "tokens.hash"];
+const plainBytes = [
+  "barrier_keys.wrapped",
+  "idempotency.id",
+  "jwt_revocations.subject_hash",
+  "key_aliases.id",
+  "sessions.family_hash",
+  "tokens.hash",
+];
 /** Sealed values that stand as text. */
 const sealedTexts = ["outbox.entry"];
 
