@@ -1,4 +1,4 @@
-// `npm test`: every test under the pinned Bun, then the portable ones once more under Node (where it is installed).
+// `npm test`: every test under the pinned Bun, and the portable ones once more under Node (where it is installed).
 // Arguments are passed to Bun's runner, so that `npm test -- test/audit` runs a part. Ends with a line of counts.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -9,43 +9,62 @@ import "./install.mjs";
 import { findBun } from "./runtime.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-/** Suites that start processes of their own on a given runtime, or take long: once is enough. */
-const bunOnly = ["test/cli/", "test/crash/", "test/docs/", "test/vectors/", "test/http/docs-page.test.ts"];
+/** Suites that start processes of their own, or keep to themselves: they run beside the others, on Bun alone. */
+const bunOnly = [
+  "test/cli/",
+  "test/crash/",
+  "test/docs/",
+  "test/docstore/",
+  "test/vectors/",
+  "test/http/docs-page.test.ts",
+  "test/sdk/package.test.ts",
+  "test/storage/postgres-outage.test.ts",
+];
 const TEST_MS_MAX = 300_000;
 
 let passed = 0;
 let failed = 0;
 const selection = process.argv.slice(2);
 
-await run(
-  "Bun",
-  findBun(),
-  ["--no-env-file", "test", `--timeout=${TEST_MS_MAX}`, ...(selection.length > 0 ? selection : ["test/"])],
-  {
-    passed: /^\s*(\d+) pass$/m,
-    failed: /^\s*(\d+) fail$/m,
-  },
-);
-const node = findNode();
-if (selection.length === 0) {
-  if (node === undefined) {
-    process.stdout.write(
-      `\nskipped on Node: no package node-${process.platform}-${process.arch} is installed\n`,
-    );
-  } else {
-    const files = testFiles("test").filter((file) => !bunOnly.some((place) => file.startsWith(place)));
-    await run("Node", node, ["--test", "--test-reporter=spec", `--test-timeout=${TEST_MS_MAX}`, ...files], {
-      passed: /^ℹ pass (\d+)$/m,
-      failed: /^ℹ fail (\d+)$/m,
-    });
-  }
+if (selection.length > 0) {
+  await runBun("", selection);
+} else {
+  const files = testFiles("test");
+  const isBunOnly = (file) => bunOnly.some((place) => file.startsWith(place));
+  const portable = files.filter((file) => !isBunOnly(file));
+  // Two at a time: each is one process at work most of the time.
+  await Promise.all([
+    runBun("bun  | ", portable),
+    runBun("bun* | ", files.filter(isBunOnly)).then(() => runNode("node | ", portable)),
+  ]);
 }
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);
 
-/** Runs one runner to its end, showing what it prints, and adds its counts. */
-async function run(name, command, args, counts) {
-  process.stdout.write(`\n== ${name}\n`);
+function runBun(prefix, files) {
+  const paths = files.map((file) => (file.startsWith("test/") ? `./${file}` : file));
+  return run(prefix, findBun(), ["--no-env-file", "test", `--timeout=${TEST_MS_MAX}`, ...paths], {
+    passed: /^\s*(\d+) pass$/m,
+    failed: /^\s*(\d+) fail$/m,
+  });
+}
+
+async function runNode(prefix, files) {
+  const node = findNode();
+  if (node === undefined) {
+    process.stdout.write(
+      `skipped on Node: no package node-${process.platform}-${process.arch} is installed\n`,
+    );
+    return;
+  }
+  await run(prefix, node, ["--test", "--test-reporter=spec", `--test-timeout=${TEST_MS_MAX}`, ...files], {
+    passed: /^ℹ pass (\d+)$/m,
+    failed: /^ℹ fail (\d+)$/m,
+  });
+}
+
+/** Runs one runner to its end, showing each line that it prints behind a prefix, and adds its counts. */
+async function run(prefix, command, args, counts) {
   let output = "";
   const child = spawn(command, args, {
     cwd: root,
@@ -53,10 +72,14 @@ async function run(name, command, args, counts) {
     env: testEnvironment(),
   });
   for (const stream of [child.stdout, child.stderr]) {
+    let line = "";
     stream.setEncoding("utf8").on("data", (text) => {
       output += text;
-      process.stdout.write(text);
+      const lines = (line + text).split("\n");
+      line = lines.pop() ?? "";
+      for (const whole of lines) process.stdout.write(`${prefix}${whole}\n`);
     });
+    stream.on("end", () => line === "" || process.stdout.write(`${prefix}${line}\n`));
   }
   const status = await new Promise((resolve) => child.on("close", resolve));
   const passes = Number(counts.passed.exec(output)?.[1] ?? 0);
