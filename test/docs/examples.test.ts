@@ -18,7 +18,7 @@ import { freePort, LAUNCHER, REPOSITORY } from "../server-process.ts";
 
 const DOCUMENT_MS_MAX = 120_000;
 /** Blocks that no shell reads. Any other tag is refused, so that no command hides under it. */
-const otherTags = ["json", "text", "ini", "nginx", "yaml", "ts", "mermaid"];
+const otherTags = ["sql", "js", "json", "text", "ini", "nginx", "yaml", "ts", "mermaid"];
 const documents = [
   "README.md",
   "CONTRIBUTING.md",
