@@ -1,12 +1,24 @@
 /** The packages as npm makes them, in a TypeScript project that has nothing else. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { KeysteadClient } from "../../sdk/client.ts";
 import { serviceFor, startDev } from "../harness.ts";
+import { newDatabase, query } from "../postgres.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
@@ -112,6 +124,11 @@ describe("the packages", () => {
       ...["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund"],
       ...["--cache", join(project, ".npm"), ...archives.map((name) => `./${name}`)],
     );
+    // What the example for PostgreSQL takes besides.
+    mkdirSync(join(project, "node_modules/@types"));
+    for (const name of ["pg", "@types/pg"]) {
+      symlinkSync(realpathSync(join(root, "node_modules", name)), join(project, "node_modules", name));
+    }
   });
 
   for (const { name, folder, dependencies } of packages) {
@@ -145,6 +162,8 @@ describe("the packages", () => {
         writeFileSync(join(project, `${folder}-example.ts`), exampleOf(folder));
         return [`${folder}-consumer.ts`, `${folder}-example.ts`];
       });
+      writeFileSync(join(project, "columns.ts"), columnsExample());
+      files.push("columns.ts");
       const compilerOptions = {
         ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
         ...{ noEmit: true, target: "es2022", lib: ["es2023"], module, moduleResolution },
@@ -179,7 +198,39 @@ describe("the packages", () => {
       },
     );
   }
+
+  test("run the documented example for columns of PostgreSQL, whose database sees ciphertext bound to its row", async () => {
+    const database = await newDatabase();
+    const { url } = service();
+    const client = new KeysteadClient({ url });
+    await client.key.create("cards");
+    // The runtime that takes types as they stand.
+    writeFileSync(join(project, "columns.ts"), columnsExample());
+    const settings = { KEYSTEAD_URL: url, DATABASE_URL: database };
+    assert.equal(await run(project, findBun(), ["columns.ts"], settings), "4111 1111 1111 1111\n");
+    const [row] = await query(database, "SELECT card FROM customers WHERE id = '7'");
+    const card = row?.["card"] as Buffer;
+    assert.equal(card.subarray(0, 3).toString(), "KSE");
+    assert.equal(card.includes("1111"), false);
+    const cards = client.envelope("cards");
+    const opened = await cards.decrypt(card, { context: "customers.card", aad: "7" });
+    assert.equal(Buffer.from(opened).toString(), "4111 1111 1111 1111");
+    for (const place of [
+      { context: "customers.card", aad: "8" },
+      { context: "customers.name", aad: "7" },
+    ]) {
+      await assert.rejects(cards.decrypt(card, place), { code: "decryption_failed" });
+    }
+  });
 });
+
+/** The program in docs/docstore.md. */
+function columnsExample(): string {
+  const blocks = readFileSync(join(root, "docs/docstore.md"), "utf8").matchAll(/```ts\n(.*?)```/gs);
+  const programs = [...blocks].flatMap(([, text = ""]) => (text.includes('from "pg"') ? [text] : []));
+  assert.equal(programs.length, 1);
+  return programs[0] ?? "";
+}
 
 /** The first example of a package's README. */
 function exampleOf(folder: string): string {
