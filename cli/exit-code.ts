@@ -5,6 +5,7 @@
 import { DocStoreError, type DocStoreErrorCode } from "../docstore/doc-store-error.ts";
 import { KeysteadApiError } from "../sdk/api-error.ts";
 import { KeysteadConnectionError } from "../sdk/connection-error.ts";
+import { KeysteadDataKeyError, KeysteadDecryptionError } from "../sdk/envelope-error.ts";
 import { KeysteadInputError } from "../sdk/input-error.ts";
 import { InputFailed } from "./input.ts";
 import { visibleText } from "./output.ts";
@@ -32,6 +33,7 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT_USAGE;
   if (error instanceof KeysteadInputError || error instanceof InputFailed) return EXIT_INPUT;
   if (error instanceof DocStoreError) return docStoreExits[error.code] ?? EXIT_INPUT;
+  if (error instanceof KeysteadDecryptionError) return EXIT_NOT_VALID;
   if (!(error instanceof KeysteadApiError)) return EXIT_FAILURE;
   if (error.code === "decryption_failed") return EXIT_NOT_VALID;
   if (error.status === 401 || error.status === 403) return EXIT_REFUSED;
@@ -55,7 +57,8 @@ function textOf(error: unknown): string {
       error.code === "unreachable" ? "; is the server running, and --url or KEYSTEAD_URL right?" : "";
     return `${error.message} (${error.code})${hint}`;
   }
-  if (error instanceof DocStoreError) {
+  if (error instanceof KeysteadDecryptionError) return `${error.message} (${error.code})`;
+  if (error instanceof DocStoreError || error instanceof KeysteadDataKeyError) {
     const below = error.cause instanceof Error ? `: ${textOf(error.cause)}` : "";
     return `${error.message} (${error.code})${below}`;
   }

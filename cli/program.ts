@@ -7,6 +7,7 @@ import { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
 import { addCompletionCommands } from "./completion-commands.ts";
 import { addDocsCommands } from "./docs-commands.ts";
+import { addFileCommands } from "./file-commands.ts";
 import { addHealthCommand } from "./health-commands.ts";
 import { addInitCommand } from "./host/init.ts";
 import { addServerCommand } from "./host/server.ts";
@@ -97,6 +98,7 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   program.commandsGroup("Keys and secrets:");
   addKeyCommands(program, context);
   addCryptoCommands(program, context);
+  addFileCommands(program, context);
   addRandomCommand(program, context);
   addSecretCommands(program, context);
   program.commandsGroup("Documents on disk:");

@@ -23,8 +23,9 @@ function build() {
   const { options, errors } = ts.convertCompilerOptionsFromJson(
     {
       ...config.config.compilerOptions,
-      // What Node 20 runs.
+      // What Node 20 runs, and has.
       target: "es2022",
+      lib: ["es2023", "es2024.string", "dom", "dom.iterable"],
       noEmit: false,
       declaration: true,
       stripInternal: true,

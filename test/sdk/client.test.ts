@@ -16,8 +16,8 @@ describe("the client against the service", () => {
     const made = client();
     for (const { operation } of nativeRoutes) {
       const [noun = "", verb = ""] = operation.id.split(".");
-      const owner = noun === "caller" ? made : (made as unknown as Record<string, unknown>)[noun];
-      const method = verb.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+      const owner = noun === "caller" ? made : (made as unknown as Record<string, unknown>)[camelCase(noun)];
+      const method = camelCase(verb);
       assert.equal(typeof (owner as Record<string, unknown>)[method], "function", operation.id);
     }
   });
@@ -150,14 +150,14 @@ describe("the client against other servers", () => {
   async function against(
     answer: (request: IncomingMessage, response: ServerResponse) => void,
     run: (client: KeysteadClient) => Promise<void>,
+    timeoutMs = 20_000,
   ): Promise<void> {
     const server: Server = createServer(answer);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
     try {
-      await run(
-        new KeysteadClient({ url: `http://127.0.0.1:${port}/base/`, token: "kst_x", timeoutMs: 200 }),
-      );
+      const url = `http://127.0.0.1:${port}/base/`;
+      await run(new KeysteadClient({ url, token: "kst_x", timeoutMs, retriesMax: 0 }));
     } finally {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -175,6 +175,7 @@ describe("the client against other servers", () => {
         await assert.rejects(call, { code: "aborted" });
         await assert.rejects(client.whoami({ signal: abort.signal }), { code: "aborted" });
       },
+      200,
     );
   });
 
@@ -182,6 +183,7 @@ describe("the client against other servers", () => {
     await against(
       (_, response) => response.writeHead(200).write("{"),
       (client) => assert.rejects(client.whoami(), { code: "timed_out" }),
+      200,
     );
   });
 
@@ -228,3 +230,8 @@ describe("the client against other servers", () => {
     });
   });
 });
+
+/** `schedule_deletion` as a program says it: `scheduleDeletion`. */
+function camelCase(word: string): string {
+  return word.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
