@@ -3,15 +3,7 @@
  * Invariant: done in the order of this table in dev mode, each works as it stands; those with `needs` work once the value
  * of an earlier answer stands in the place of the text in brackets.
  */
-export interface Example {
-  readonly params?: Readonly<Record<string, string>>;
-  /** Absent where the operation has no body. */
-  readonly body?: unknown;
-  /** Other bodies worth showing, by what they are for. */
-  readonly otherBodies?: Readonly<Record<string, unknown>>;
-  /** The field of the body that takes a value of an earlier answer, or what has to be there that no call here makes. */
-  readonly needs?: string;
-}
+import { fromEarlier as from, type RouteExample } from "../route-example.ts";
 
 const cipher = { name: "orders" };
 const signer = { name: "invoices" };
@@ -24,12 +16,11 @@ const password = "an example of a long password";
 const role = { name: "card-clerk" };
 const issuer = { name: "github" };
 const message = { message: "hello" };
-const from = (what: string): string => `[${what} of an earlier answer]`;
 /** The public key of RFC 7748 §6.1, for want of a peer. */
 const peer = Buffer.from("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a", "hex");
 const material = Buffer.from("an example of 32 bytes, no secret").subarray(0, 32).toString("base64");
 
-export const examples: Readonly<Record<string, Example>> = {
+export const examples: Readonly<Record<string, RouteExample>> = {
   "key.create": {
     body: { name: "orders", type: "aes-256" },
     otherBodies: {
