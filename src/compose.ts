@@ -341,7 +341,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       metrics,
       admission,
       publicKeys: () => services.signingKeys.publicKeys(),
-      openapi: JSON.stringify(openapiDocument(nativeRoutes, version)),
+      openapi: JSON.stringify(openapiDocument({ native: nativeRoutes, facades: enabled, version })),
     }),
     ...docsPage({ admission, metrics }),
   ];

@@ -1,27 +1,23 @@
 /**
- * The OpenAPI 3.1 document of the native API, made from the rows that serve it.
+ * The OpenAPI 3.1 document of what this service serves, made from the rows that serve it: the native API, the facades that
+ * are on, and what operators ask.
  * Invariant: nothing is described that is not served, and nothing served is left out.
  */
-import { z } from "zod";
-import { errorRegistry } from "../errors.ts";
-import { examples, type Example } from "./native/examples.ts";
+import { describeFacade, facadeGroup, facadeSchemas } from "./facade/facade-description.ts";
+import type { Facade } from "./facade/facade.ts";
+import { describeNative, nativeGroups, problemSchema } from "./native/native-description.ts";
 import type { AnyNativeRoute } from "./native/native-route.ts";
+import type { Json } from "./openapi-fields.ts";
 
-type Json = Record<string, unknown>;
+export interface Described {
+  readonly native: readonly AnyNativeRoute[];
+  /** Those that are on. */
+  readonly facades: readonly Facade[];
+  readonly version: string;
+}
 
 /** Makes the document. */
-export function openapiDocument(routes: readonly AnyNativeRoute[], version: string): Json {
-  const paths: Record<string, Json> = {};
-  const places = new Map<string, number>();
-  for (const route of routes) {
-    for (const path of [route.path, ...(route.alsoAt ?? [])]) {
-      const { id } = route.operation;
-      const before = places.get(id) ?? 0;
-      places.set(id, before + 1);
-      const item = (paths[path] ??= {});
-      item[route.method.toLowerCase()] = describe(route, before);
-    }
-  }
+export function openapiDocument({ native, facades, version }: Described): Json {
   return {
     openapi: "3.1.0",
     info: {
@@ -32,7 +28,8 @@ export function openapiDocument(routes: readonly AnyNativeRoute[], version: stri
     },
     servers: [{ url: "/" }],
     security: [{ bearer: [] }],
-    paths: { ...paths, ...operatorPaths },
+    tags: [...nativeGroups(native), operatorGroup, ...facades.map(facadeGroup)],
+    paths: joined([nativePaths(native), operatorPaths, ...facades.map(describeFacade)]),
     components: {
       securitySchemes: {
         bearer: {
@@ -41,153 +38,39 @@ export function openapiDocument(routes: readonly AnyNativeRoute[], version: stri
           description: "An API token (kst_…), the token of a login, or another JWT.",
         },
       },
-      schemas: { Problem: problemSchema },
+      schemas: Object.assign({ Problem: problemSchema }, ...facades.map(facadeSchemas)) as Json,
     },
   };
 }
 
-function describe(route: AnyNativeRoute, alias: number): Json {
-  const { operation } = route;
-  const [group = ""] = operation.id.split(".");
-  const example = examples[operation.id];
-  const parameters = [
-    ...parametersOf(route.params, "path", example),
-    ...parametersOf(route.query, "query"),
-    ...(operation.inProject ? [projectParameter] : []),
-    ...(operation.replay === undefined ? [] : [idempotencyKeyParameter]),
-    requestIdParameter,
-  ];
-  const answer = {
-    description: "Done",
-    ...(operation.replay === undefined ? {} : { headers: replayedHeader }),
-    ...(route.response === undefined
-      ? {}
-      : {
-          content: {
-            "application/json": { schema: schemaOf(route.response, "output") },
-            ...binaryContent(route.binary?.answer),
-          },
-        }),
-  };
-  return {
-    operationId: alias === 0 ? operation.id : `${operation.id}.${alias + 1}`,
-    tags: [group],
-    summary: route.summary,
-    ...(operation.anonymous === true ? { security: [] } : {}),
-    description: asked(operation),
-    parameters,
-    ...(route.body === undefined
-      ? {}
-      : {
-          requestBody: {
-            required: !z.safeParse(route.body, {}).success,
-            content: {
-              "application/json": { schema: schemaOf(route.body, "input"), ...bodyExamples(example) },
-              ...binaryContent(route.binary?.request),
-            },
-          },
-        }),
-    responses: {
-      [route.status]: answer,
-      default: {
-        description: "Refused or failed",
-        content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
-      },
-    },
-  };
+function nativePaths(routes: readonly AnyNativeRoute[]): Record<string, Json> {
+  const paths: Record<string, Json> = {};
+  const places = new Map<string, number>();
+  for (const route of routes) {
+    for (const path of [route.path, ...(route.alsoAt ?? [])]) {
+      const { id } = route.operation;
+      const place = places.get(id) ?? 0;
+      places.set(id, place + 1);
+      (paths[path] ??= {})[route.method.toLowerCase()] = describeNative(route, place);
+    }
+  }
+  return paths;
 }
 
-function asked(operation: AnyNativeRoute["operation"]): string {
-  const { scope, anonymous } = operation;
-  const besides = operation.ownAccount === undefined ? "" : ", but for the caller's own account";
-  if (anonymous === true) return "Needs no credentials but those in its body.";
-  if (scope === undefined) return "Any caller.";
-  return `Needs the scope \`${scope}\`${besides}.`;
+/** Two APIs may share a path with a method each. */
+function joined(parts: readonly Readonly<Record<string, Json>>[]): Record<string, Json> {
+  const paths: Record<string, Json> = {};
+  for (const part of parts) {
+    for (const [path, item] of Object.entries(part)) paths[path] = { ...paths[path], ...item };
+  }
+  return paths;
 }
 
-function binaryContent(description: string | undefined): Json {
-  if (description === undefined) return {};
-  return { "application/octet-stream": { schema: { description: `Frames of ${description}` } } };
-}
-
-function bodyExamples(example: Example | undefined): Json {
-  if (example?.body === undefined) return {};
-  const { body, otherBodies = {} } = example;
-  const named = Object.entries({ "to begin with": body, ...otherBodies });
-  return { examples: Object.fromEntries(named.map(([name, value]) => [name, { value }])) };
-}
-
-function parametersOf(schema: z.ZodType | undefined, where: "path" | "query", example?: Example): Json[] {
-  if (schema === undefined) return [];
-  const { properties = {}, required = [] } = schemaOf(schema, "input") as {
-    properties?: Record<string, Json>;
-    required?: string[];
-  };
-  return Object.entries(properties).map(([name, property]) => ({
-    name,
-    in: where,
-    required: where === "path" || required.includes(name),
-    schema: property,
-    ...(example?.params?.[name] === undefined ? {} : { example: example.params[name] }),
-  }));
-}
-
-function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
-  const json = z.toJSONSchema(schema, { target: "draft-2020-12", io, unrepresentable: "any" }) as Json;
-  delete json["$schema"];
-  return json;
-}
-
-const projectParameter = {
-  name: "X-Keystead-Project",
-  in: "header",
-  required: false,
-  description: "The project to act in.",
-  schema: { type: "string", default: "default" },
-};
-
-const requestIdParameter = {
-  name: "X-Request-Id",
-  in: "header",
-  required: false,
-  description: "An id that the answer and the audit entry repeat.",
-  schema: { type: "string", pattern: "^[A-Za-z0-9._-]{1,64}$" },
-};
-
-const idempotencyKeyParameter = {
-  name: "Idempotency-Key",
-  in: "header",
-  required: false,
-  description: "Text of the client's choice: what comes twice under it within 24 hours is done once.",
-  schema: { type: "string", minLength: 1, maxLength: 255 },
-};
-
-const replayedHeader = {
-  "Idempotency-Replayed": {
-    description: "There where the request was done before under the same idempotency key.",
-    schema: { type: "string", const: "true" },
-  },
-};
-
-const problemSchema = {
-  type: "object",
-  description: "RFC 9457 problem details.",
-  required: ["type", "title", "status", "code", "error", "request_id"],
-  properties: {
-    type: { type: "string" },
-    title: { type: "string" },
-    status: { type: "integer" },
-    detail: { type: "string" },
-    field: { type: "string" },
-    code: { type: "string", enum: Object.keys(errorRegistry) },
-    error: { type: "string" },
-    request_id: { type: "string" },
-  },
-};
+const operatorGroup = { name: "service", description: "What operators and their tools ask." };
 
 const open = (summary: string, type: string, statuses: readonly number[]): Json => ({
   get: {
-    tags: ["service"],
+    tags: [operatorGroup.name],
     summary,
     security: [],
     responses: Object.fromEntries(

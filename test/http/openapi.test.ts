@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
+import { facades } from "../../src/facades/catalogue.ts";
+import { rowKey, type AnyFacadeRoute } from "../../src/http/facade/facade.ts";
+import { openapiDocument } from "../../src/http/openapi.ts";
 import { nativeRoutes } from "../../src/http/native/native-api.ts";
 import { serviceFor, startDev } from "../harness.ts";
 
@@ -12,6 +15,7 @@ interface Schema {
 
 interface Description {
   readonly openapi: string;
+  readonly tags: readonly { name: string; description?: string }[];
   readonly paths: Readonly<
     Record<
       string,
@@ -20,6 +24,8 @@ interface Description {
           string,
           {
             operationId?: string;
+            tags: string[];
+            security?: unknown[];
             parameters?: { name: string; in: string }[];
             requestBody?: { content: Record<string, { schema: Schema }> };
             responses: Record<string, { content?: Record<string, { schema?: Schema }> }>;
@@ -32,6 +38,12 @@ interface Description {
 
 describe("the OpenAPI document", () => {
   const service = serviceFor(() => startDev());
+  /** What of the document is the service's own. */
+  const native = openapiDocument({
+    native: nativeRoutes,
+    facades: [],
+    version: "0",
+  }) as unknown as Description;
   let document: Description;
   before(async () => {
     document = (await service().request("GET", "/openapi.json")).json as unknown as Description;
@@ -53,7 +65,8 @@ describe("the OpenAPI document", () => {
       "/openapi.json",
       "/docs",
     ].map((path) => `GET ${path}`);
-    assert.deepEqual(described.sort(), [...served, ...operator].sort());
+    const others = Object.values(facades).flatMap(({ routes }) => routes.flatMap(spellings));
+    assert.deepEqual(described.sort(), [...served, ...operator, ...others].sort());
   });
 
   test("gives every operation an id of its own, its path's parameters and a closed body", () => {
@@ -68,9 +81,53 @@ describe("the OpenAPI document", () => {
           .map(({ name }) => `{${name}}`);
         assert.deepEqual(path.match(/\{\w+\}/g) ?? [], inPath);
         const body = operation.requestBody?.content["application/json"]?.schema;
-        if (body !== undefined) assert.equal(body.additionalProperties, false, operation.operationId);
+        if (body !== undefined && native.paths[path] !== undefined)
+          assert.equal(body.additionalProperties, false, operation.operationId);
       }
     }
+  });
+
+  test("describes a facade only where it is on", async () => {
+    const isOf = (title: string) => (group: { name: string }) => group.name === title;
+    for (const facade of Object.values(facades)) {
+      const paths = facade.routes.flatMap(spellings).map((line) => line.split(" ")[1] ?? "");
+      await using off = await startDev({ KEYSTEAD_FACADES: "none" });
+      const without = (await off.request("GET", "/openapi.json")).json as unknown as Description;
+      assert.ok(!without.tags.some(isOf(facade.title ?? facade.name)));
+      for (const path of paths) assert.equal(without.paths[path], undefined, path);
+      assert.ok(document.tags.some(isOf(facade.title ?? facade.name)));
+    }
+  });
+
+  test("puts every operation into one group that it explains, the native ones first", () => {
+    const names = document.tags.map(({ name }) => name);
+    assert.equal(new Set(names).size, names.length);
+    for (const { name, description } of document.tags) assert.match(description ?? "", /\.$/, name);
+    const used = Object.values(document.paths).flatMap((item) =>
+      Object.values(item).flatMap(({ tags }) => tags),
+    );
+    assert.deepEqual([...new Set(used)].sort(), [...names].sort());
+    const titles = Object.values(facades).map(({ title, name }) => title ?? name);
+    assert.deepEqual(names.slice(-titles.length), titles);
+  });
+
+  test("says of every facade row what it answers, how it refuses and whether it asks for a token", () => {
+    const undescribed: string[] = [];
+    for (const facade of Object.values(facades)) {
+      const { name, errors } = facade;
+      if (facade.title === undefined || errors === undefined) undescribed.push(`${name}: title, errors`);
+      for (const row of facade.routes) {
+        const { path, response, open } = row;
+        const described = document.paths[path]?.[row.method.toLowerCase()];
+        assert.ok(described !== undefined, rowKey(row));
+        assert.deepEqual(described.security, open === true ? [] : undefined, rowKey(row));
+        const refused = Object.keys(described.responses["default"]?.content ?? {});
+        assert.deepEqual(refused, [errors?.contentType ?? "*/*"], rowKey(row));
+        const isEmpty = row.status === 204 || emptyAnswers.includes(rowKey(row));
+        if (isEmpty !== (response === undefined)) undescribed.push(`${name}: ${rowKey(row)}`);
+      }
+    }
+    assert.deepEqual(undescribed, []);
   });
 
   test("describes the answers as they are", async () => {
@@ -105,6 +162,13 @@ describe("the OpenAPI document", () => {
     }
   });
 });
+
+/** Rows that answer with a status alone, though it is not 204. */
+const emptyAnswers = ["POST /kms/Key/{id}/rotate"];
+
+function spellings({ method, path, alsoAt = [] }: AnyFacadeRoute): string[] {
+  return [path, ...alsoAt].map((one) => `${method} ${one}`);
+}
 
 function sameShape(pattern: string, path: string): boolean {
   const [a, b] = [pattern.split("/"), path.split("/")];

@@ -23,7 +23,7 @@ interface SignatureRow {
   /** True where a ready digest is signed too. */
   readonly byDigest?: boolean;
   /** The curve whose signatures are r ‖ s here, DER there. */
-  readonly raw?: typeof p256 | typeof secp256k1;
+  readonly raw?: typeof p256;
 }
 
 const PKCS1 = ["-pkeyopt", "rsa_padding_mode:pkcs1"];

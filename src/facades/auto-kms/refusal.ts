@@ -2,6 +2,7 @@
  * Errors as Auto KMS says them: `{"detail": …}` with a sentence, or with FastAPI's list of what does not fit.
  * Invariant: the sentences are constants, and no value that came is in any of them.
  */
+import { z } from "zod";
 import { errorRegistry, type ErrorCode, type KeysteadError } from "../../errors.ts";
 import { InvalidWire, type WireIssue } from "../../http/facade/invalid-wire.ts";
 import type { WireResponse } from "../../http/wire.ts";
@@ -27,6 +28,15 @@ const own: Partial<Record<ErrorCode, readonly [status: number, detail: string]>>
   key_usage: [400, wrappingTypes],
   decryption_failed: [400, "Decryption failed"],
 };
+
+const issue = z.strictObject({
+  loc: z.array(z.union([z.string(), z.int()])),
+  msg: z.string(),
+  type: z.string(),
+});
+
+/** The body of a refusal. */
+export const refusalAnswer = z.strictObject({ detail: z.union([z.string(), z.array(issue)]) });
 
 /** The answer to what was refused or failed. */
 export function autoKmsRefusal(error: KeysteadError, requestId: string): WireResponse {

@@ -6,17 +6,29 @@
 import type { z } from "zod";
 import type { KeysteadError } from "../../errors.ts";
 import type { Operation } from "../../service/operation.ts";
+import type { RouteExample } from "../route-example.ts";
 import type { HttpMethod, WireResponse } from "../wire.ts";
 import type { FacadeCall } from "./facade-call.ts";
 
 export interface Facade {
-  /** Its name in KEYSTEAD_FACADES, and its group in the API's description. */
+  /** Its name in KEYSTEAD_FACADES. */
   readonly name: string;
+  /** Its group in the API's description; its name unless given. */
+  readonly title?: string;
   /** What it is, in one sentence, for the API's description. */
   readonly description: string;
   /** The paths that are its own: one that ends in `/` stands for all below it, another for itself. */
   readonly owns: readonly string[];
   readonly routes: readonly AnyFacadeRoute[];
+  /** Its clients may choose the project by the native API's header. */
+  readonly takesProject?: boolean;
+  /**
+   * Values to start from, by `rowKey`. Done in the order of this table in a fresh dev mode each works, once the values of
+   * earlier answers stand where they belong.
+   */
+  readonly examples?: Readonly<Record<string, RouteExample>>;
+  /** What its refusals look like, for the API's description; no schema where they are plain text. */
+  readonly errors?: { readonly contentType: string; readonly schema?: z.ZodType };
   /** What was refused or failed, as this API says it: also where no row matches a path of its own. */
   refusal(error: KeysteadError, requestId: string): WireResponse;
 }
@@ -56,6 +68,11 @@ export type AnyFacadeRoute = FacadeRoute<unknown, unknown, unknown>;
 /** Checks a row's types. */
 export function facadeRoute<P, Q, B>(route: FacadeRoute<P, Q, B>): AnyFacadeRoute {
   return route;
+}
+
+/** What tells a row from the others of its facade. */
+export function rowKey({ method, path }: Pick<AnyFacadeRoute, "method" | "path">): string {
+  return `${method} ${path}`;
 }
 
 /** Whether a path is one of the facade's own, served or not. */
