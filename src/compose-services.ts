@@ -5,6 +5,7 @@
 import { serviceFacts, type Auditor } from "./audit/auditor.ts";
 import type { Severity } from "./audit/entry.ts";
 import type { CommitChange } from "./audit/change.ts";
+import { Credentials } from "./credentials/credentials.ts";
 import { Providers } from "./crypto/providers.ts";
 import { Accounts } from "./identity/accounts.ts";
 import { IssuerBook } from "./identity/issuer-book.ts";
@@ -59,9 +60,10 @@ export function createServices(options: ServiceOptions): Services {
   const { store, barrier, auditor, now, noncesMax, operations, plainLoopback } = options;
   const { issuer, loginTtlSeconds: ttlSeconds, providers = new Providers() } = options;
   const projects = new Projects(store, barrier);
+  const serviceSecrets = new ServiceSecrets(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax, providers),
-    aliases: new KeyAliases(store, barrier, new ServiceSecrets(store, barrier)),
+    aliases: new KeyAliases(store, barrier, serviceSecrets),
     exclusive: store.exclusive,
     now,
     commitOwnRotation: (key) => async (writes, facts) => {
@@ -86,6 +88,7 @@ export function createServices(options: ServiceOptions): Services {
     keyring,
     projects,
     secrets: new Secrets(store, barrier),
+    credentials: new Credentials(store, barrier, serviceSecrets),
     accounts,
     passwords,
     sessions,
@@ -104,7 +107,7 @@ export function createServices(options: ServiceOptions): Services {
 
 /** What is done without anybody asking. */
 export function createJobs(store: Store, services: Services, node: string, log: Log): JobRunner {
-  const { auditor, keyring, projects, secrets, signingKeys, sessions, now } = services;
+  const { auditor, keyring, projects, secrets, credentials, signingKeys, sessions, now } = services;
   const ofKeys = dueKeys({
     keyring,
     log,
@@ -119,9 +122,11 @@ export function createJobs(store: Store, services: Services, node: string, log: 
     projects,
     keyring,
     secrets,
+    credentials,
     log,
     now,
-    commitOwn: (action, project) => commitOwn(auditor, action, project.name, { reason: "deletion" }),
+    commitOwn: (action, project) =>
+      commitOwn(auditor, action, project.nameBefore ?? project.name, { reason: "deletion" }),
   });
   const ofLogins = loginUpkeep({ store, signingKeys, sessions });
   return new JobRunner({ store, node, jobs: [ofKeys, ofProjects, ofLogins, scrubbing(store)], log, now });

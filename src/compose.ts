@@ -34,7 +34,7 @@ import { openProviders } from "./provider-modules.ts";
 import { Barrier, type BarrierKey } from "./seal/barrier.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
-import type { Services } from "./service/operation.ts";
+import type { OperationFacts, Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
 import { probeBarrierKeys, takeDataPath, type DataPath } from "./storage/data-path.ts";
@@ -120,7 +120,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const { noncesMax, passwordCost } = options;
     const services = createServices({
       ...{ store, barrier, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
-      operations: nativeRoutes.map(({ operation }) => operation),
+      operations: servedOperations(),
       plainLoopback: config.devMode,
     });
     const idempotency = new Idempotency({ store, barrier, now });
@@ -138,6 +138,15 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     dataPath?.release();
     throw error;
   }
+}
+
+/** The native API's operations, and those that only facades have. */
+function servedOperations(): OperationFacts[] {
+  const ofFacades = Object.values(facades).flatMap(({ routes }) => routes.map(({ operation }) => operation));
+  return [
+    ...ofFacades.filter((operation) => operation !== undefined),
+    ...nativeRoutes.map(({ operation }) => operation),
+  ];
 }
 
 function unwrapAll(seal: Seal, rows: readonly Schema["barrier_keys"][]): BarrierKey[] {

@@ -160,7 +160,8 @@ export class Keyring {
       } catch (error) {
         if (!(error instanceof StoreConflict)) throw error;
         // The same public key may have come in twice at one moment: then its thumbprint is the other's.
-        if (error.table === "key_aliases" && aliases.length > asked.length && tries < CONFLICT_TRIES) continue;
+        if (error.table === "key_aliases" && aliases.length > asked.length && tries < CONFLICT_TRIES)
+          continue;
         // Of any other failure nobody knows whether the key was stored.
         await provider.destroy?.(kind, material);
         throw new KeysteadError("key_exists");
@@ -249,7 +250,10 @@ export class Keyring {
       if (!key.exportable || next.exportable || keyAlgorithm(key).family !== "cipher") {
         return { next, writes: [...this.#options.keys.update(next), ...writes], version: 0 };
       }
-      const versioned = await this.#withVersion({ ...next, uncountedUpTo: latestVersion(key) }, await material());
+      const versioned = await this.#withVersion(
+        { ...next, uncountedUpTo: latestVersion(key) },
+        await material(),
+      );
       return { ...versioned, writes: [...versioned.writes, ...writes] };
     });
   }

@@ -5,6 +5,7 @@
  */
 import type { Kysely } from "kysely";
 import type { ColumnTypes } from "./migrations/column-types.ts";
+import { addCredentials } from "./migrations/credentials.ts";
 import { createFirstTables } from "./migrations/first-tables.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
 import { addKeyAliases } from "./migrations/key-aliases.ts";
@@ -20,6 +21,7 @@ const migrations: readonly Migration[] = [
   addKeyAliases,
   addLogins,
   addRolesAndIssuers,
+  addCredentials,
 ];
 
 /** What a database of this program states; an older program refuses it. */
