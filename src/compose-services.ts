@@ -5,6 +5,7 @@
 import { serviceFacts, type Auditor } from "./audit/auditor.ts";
 import type { Severity } from "./audit/entry.ts";
 import type { CommitChange } from "./audit/change.ts";
+import { Credentials } from "./credentials/credentials.ts";
 import { Providers } from "./crypto/providers.ts";
 import { Accounts } from "./identity/accounts.ts";
 import { IssuerBook } from "./identity/issuer-book.ts";
@@ -61,9 +62,10 @@ export function createServices(options: ServiceOptions): Services {
   const { issuer, loginTtlSeconds: ttlSeconds, providers = new Providers() } = options;
   const { barrier } = barrierKeys;
   const projects = new Projects(store, barrier);
+  const serviceSecrets = new ServiceSecrets(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax, providers),
-    aliases: new KeyAliases(store, barrier, new ServiceSecrets(store, barrier)),
+    aliases: new KeyAliases(store, barrier, serviceSecrets),
     exclusive: store.exclusive,
     now,
     commitOwnRotation: (key) => async (writes, facts) => {
@@ -88,6 +90,7 @@ export function createServices(options: ServiceOptions): Services {
     keyring,
     projects,
     secrets: new Secrets(store, barrier),
+    credentials: new Credentials(store, barrier, serviceSecrets),
     accounts,
     passwords,
     sessions,
@@ -124,7 +127,7 @@ export function createJobs(options: JobOptions): {
   readonly rewrap: BarrierRewrap;
 } {
   const { store, services, node, log, barrierMaxAgeMs, barrierGraceMs } = options;
-  const { auditor, keyring, projects, secrets, signingKeys, sessions, now } = services;
+  const { auditor, keyring, projects, secrets, credentials, signingKeys, sessions, now } = services;
   const rewrap = new BarrierRewrap({
     store,
     keys: services.barrierKeys,
@@ -149,9 +152,11 @@ export function createJobs(options: JobOptions): {
     projects,
     keyring,
     secrets,
+    credentials,
     log,
     now,
-    commitOwn: (action, project) => commitOwn(auditor, action, project.name, { reason: "deletion" }),
+    commitOwn: (action, project) =>
+      commitOwn(auditor, action, project.nameBefore ?? project.name, { reason: "deletion" }),
   });
   const ofLogins = loginUpkeep({ store, signingKeys, sessions });
   const jobs = [ofKeys, ofProjects, ofLogins, rewrap, scrubbing(store)];

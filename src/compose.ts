@@ -39,7 +39,7 @@ import { BarrierKeys, firstBarrierRow } from "./seal/barrier-keys.ts";
 import { keyedStore } from "./seal/keyed-store.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
-import type { Services } from "./service/operation.ts";
+import type { OperationFacts, Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
 import { isOnThisMachine } from "./storage/database-url.ts";
@@ -146,7 +146,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const { noncesMax, passwordCost } = options;
     const services = createServices({
       ...{ store, barrierKeys, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
-      operations: nativeRoutes.map(({ operation }) => operation),
+      operations: servedOperations(),
       plainLoopback: config.devMode,
     });
     const idempotency = new Idempotency({ store, barrier, now });
@@ -164,6 +164,15 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     await database.release();
     throw error;
   }
+}
+
+/** The native API's operations, and those that only facades have. */
+function servedOperations(): OperationFacts[] {
+  const ofFacades = Object.values(facades).flatMap(({ routes }) => routes.map(({ operation }) => operation));
+  return [
+    ...ofFacades.filter((operation) => operation !== undefined),
+    ...nativeRoutes.map(({ operation }) => operation),
+  ];
 }
 
 async function reachDatabase(config: Config, bootId: string, log: Log): Promise<Database> {

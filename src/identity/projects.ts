@@ -1,6 +1,6 @@
 /**
  * Projects: the tenants. Everything else belongs to one.
- * Invariant: names are lower case only and never change; the name that a row states is checked against its seal.
+ * Invariant: names are lower case only and never change, but that a deletion may free one at once; the name that a row states is checked against its seal.
  */
 import type { CommitChange } from "../audit/change.ts";
 import { randomId } from "../crypto/random.ts";
@@ -18,8 +18,10 @@ const DAY_MS = 86_400_000;
 export type ProjectState = "enabled" | "pending_deletion" | "destroyed";
 
 interface ProjectRecord {
-  /** Free again when the project is destroyed: then it is `~` and the id. */
+  /** Free again when the project is destroyed, or when a deletion freed it: the project is named `~` and its id then. */
   readonly name: string;
+  /** The name that was freed. */
+  readonly nameBefore?: string;
   readonly createdAt: string;
   /** Absent: enabled. */
   readonly state?: ProjectState;
@@ -87,8 +89,15 @@ export class Projects {
 
   /**
    * Refuses everything in the project, and destroys it in so many days. Throws `project_pending_deletion`.
+   * @param freesName its name may be given to another at once
    */
-  scheduleDeletion(name: string, days: number, nowMs: number, commit: CommitChange): Promise<Project> {
+  scheduleDeletion(
+    name: string,
+    days: number,
+    freesName: boolean,
+    nowMs: number,
+    commit: CommitChange,
+  ): Promise<Project> {
     return this.#change(name, commit, (project) => {
       if (name === DEFAULT_PROJECT)
         throw new KeysteadError("invalid_body", { detail: "the default project stays" });
@@ -97,19 +106,25 @@ export class Projects {
         requestedAt: new Date(nowMs).toISOString(),
         dueAt: new Date(nowMs + days * DAY_MS).toISOString(),
       };
-      return { ...project, state: "pending_deletion", deletion };
+      const freed = freesName ? { name: `~${project.id}`, nameBefore: project.name } : {};
+      return { ...project, ...freed, state: "pending_deletion", deletion };
     });
   }
 
   /**
-   * Keeps the project. Throws `project_not_pending_deletion`, and `project_pending_deletion` where the window has passed:
+   * Keeps the project, which is found by its id too. Where its name was freed it has that again, or, where somebody took
+   * it meanwhile, `restored-` and its id. Throws `project_not_pending_deletion`, and `project_pending_deletion` where the window has passed:
    * its destruction takes many changes and may be under way.
    */
   cancelDeletion(name: string, nowMs: number, commit: CommitChange): Promise<Project> {
-    return this.#change(name, commit, (project) => {
+    return this.#change(name, commit, async (project) => {
       if (project.state !== "pending_deletion") throw new KeysteadError("project_not_pending_deletion");
       if (isDue(project, nowMs)) throw new KeysteadError("project_pending_deletion");
-      return { ...withoutDeletion(project), state: "enabled" };
+      const kept: Project = { ...withoutDeletion(project), state: "enabled" };
+      const { nameBefore } = project;
+      if (nameBefore === undefined) return kept;
+      const isTaken = (await this.#find({ name: nameBefore })) !== undefined;
+      return { ...kept, name: isTaken ? `restored-${project.id}` : nameBefore };
     });
   }
 
@@ -128,22 +143,35 @@ export class Projects {
     return found.filter(({ due_at: dueAt }) => dueAt !== null && dueAt <= now).map(({ id }) => id);
   }
 
-  async #change(name: string, commit: CommitChange, step: (project: Project) => Project): Promise<Project> {
-    const project = await this.#find({ name });
+  async #change(
+    name: string,
+    commit: CommitChange,
+    step: (project: Project) => Project | Promise<Project>,
+  ): Promise<Project> {
+    const project = (await this.#find({ name })) ?? (await this.#nameless(name));
     if (project === undefined || project.state === "destroyed") throw new KeysteadError("project_not_found");
-    const next = { ...step(project), revision: project.revision + 1 };
+    const next = { ...(await step(project)), revision: project.revision + 1 };
     const { name: column, revision, due_at, sealed } = this.#rowOf(next);
     const set = { name: column, revision, due_at, sealed };
     const where = { id: project.id, revision: project.revision };
     try {
-      await commit([{ update: "projects", where, set }], { resource: `project:${name}` });
+      await commit([{ update: "projects", where, set }], {
+        resource: `project:${project.nameBefore ?? project.name}`,
+      });
     } catch (error) {
       this.#cache.forget(name);
       if (error instanceof StoreConflict && error.table === "projects") throw new KeysteadError("conflict");
       throw error;
     }
     this.#cache.forget(name);
+    this.#cache.forget(column);
     return next;
+  }
+
+  /** The project whose name was freed, by its id. */
+  async #nameless(id: string): Promise<Project | undefined> {
+    const project = await this.#find({ id });
+    return project?.nameBefore === undefined ? undefined : project;
   }
 
   #rowOf(project: Project): Schema["projects"] {
@@ -172,6 +200,7 @@ export class Projects {
 function withoutDeletion(project: Project): Project {
   const rest: { -readonly [K in keyof Project]: Project[K] } = { ...project };
   delete rest.deletion;
+  delete rest.nameBefore;
   return rest;
 }
 

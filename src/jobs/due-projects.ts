@@ -1,9 +1,11 @@
 /**
- * Projects whose deletion window has passed: their keys are destroyed, their secrets removed, then the project itself.
- * Invariant: the project's record goes last, so that an interrupted destruction is found again and goes on; every key and
- * secret that goes has its own audit entry.
+ * Projects whose deletion window has passed: their keys are destroyed, their secrets and
+ * credentials removed, then the project itself.
+ * Invariant: the project's record goes last, so that an interrupted destruction is found again and goes on; every key,
+ * secret and credential that goes has its own audit entry.
  */
 import type { CommitChange } from "../audit/change.ts";
+import type { Credentials } from "../credentials/credentials.ts";
 import { isDue, type Project, type Projects } from "../identity/projects.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Secrets } from "../secrets/secrets.ts";
@@ -17,11 +19,12 @@ export interface DueProjectsOptions {
   readonly projects: Projects;
   readonly keyring: Keyring;
   readonly secrets: Secrets;
+  readonly credentials: Credentials;
   readonly log: Log;
   readonly now: () => number;
   /** How the service commits what nobody asked for at this moment. */
   readonly commitOwn: (
-    action: "key.destroy" | "secret.delete" | "project.destroy",
+    action: "key.destroy" | "secret.delete" | "credential.delete" | "project.destroy",
     project: Project,
   ) => CommitChange;
 }
@@ -58,7 +61,7 @@ export function dueProjects(options: DueProjectsOptions): Job {
 
 /** False where it was stopped on the way. */
 async function destroyContent(
-  { keyring, secrets, commitOwn }: DueProjectsOptions,
+  { keyring, secrets, credentials, commitOwn }: DueProjectsOptions,
   project: Project,
   stopped: () => boolean,
 ): Promise<boolean> {
@@ -79,5 +82,12 @@ async function destroyContent(
     }
     after = lastName;
   }
-  return true;
+  for (;;) {
+    const ids = await credentials.ids(project.id, ROUND_ROWS);
+    if (ids.length === 0) return true;
+    for (const id of ids) {
+      if (stopped()) return false;
+      await credentials.removeById(id, commitOwn("credential.delete", project));
+    }
+  }
 }

@@ -6,6 +6,7 @@
  */
 import { Buffer } from "node:buffer";
 import { outboxPlace } from "../audit/outbox.ts";
+import { credentialPlace, credentialValuePlace } from "../credentials/credentials.ts";
 import { accountPlace, tokenPlace } from "../identity/accounts.ts";
 import { issuerPlace } from "../identity/issuer-book.ts";
 import { jwtRevocationPlace } from "../identity/jwt.ts";
@@ -94,6 +95,22 @@ export const sealedTables: readonly SealedTable[] = [
     async owner({ secret_id: id }, store) {
       const [secret] = await store.select({ from: "secrets", where: { id } });
       return secret === undefined ? undefined : { projectId: secret.project_id };
+    },
+  }),
+  sealed({
+    table: "credentials",
+    orderBy: "id",
+    primaryKey: ["id"],
+    places: { sealed: ({ id, project_id }) => credentialPlace(project_id, id) },
+  }),
+  sealed({
+    table: "credential_values",
+    orderBy: "credential_id",
+    primaryKey: ["credential_id"],
+    places: { sealed: ({ credential_id: id }, { projectId }) => credentialValuePlace(projectId, id) },
+    async owner({ credential_id: id }, store) {
+      const [credential] = await store.select({ from: "credentials", where: { id } });
+      return credential === undefined ? undefined : { projectId: credential.project_id };
     },
   }),
   sealed({

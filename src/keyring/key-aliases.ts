@@ -15,6 +15,11 @@ import type { Store, Write } from "../storage/store.ts";
 
 const CACHE_ENTRIES = 20_000;
 
+/** The scheme of the names that public keys have by themselves: RFC 7638 thumbprints, one a version. */
+export const THUMBPRINT = "jwk-thumbprint";
+/** Names that may be added to a key, a scheme. */
+export const ALIASES_MAX = 64;
+
 /** A name to be given to a key. */
 export interface NewAlias {
   /** The API whose name it is. */
@@ -22,6 +27,8 @@ export interface NewAlias {
   readonly text: string;
   /** Keeps the text in the key's sealed record, to be shown again; false keeps its keyed hash alone. */
   readonly isShown: boolean;
+  /** The one version that it names; absent: the key, whichever version is the latest. */
+  readonly version?: number | undefined;
 }
 
 /** A name as the record of its key lists it. */
@@ -30,6 +37,7 @@ export interface KeyAlias {
   /** The row's id, base64. */
   readonly id: string;
   readonly text?: string;
+  readonly version?: number;
 }
 
 /** Where an alias leads. */
@@ -53,9 +61,9 @@ export class KeyAliases {
   }
 
   /** The alias as a key's record lists it. */
-  async listed(projectId: string, { scheme, text, isShown }: NewAlias): Promise<KeyAlias> {
+  async listed(projectId: string, { scheme, text, isShown, version }: NewAlias): Promise<KeyAlias> {
     const id = await this.#idOf(projectId, scheme, text);
-    return { scheme, id, ...(isShown ? { text } : {}) };
+    return { scheme, id, ...(isShown ? { text } : {}), ...(version === undefined ? {} : { version }) };
   }
 
   /**

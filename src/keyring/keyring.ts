@@ -7,6 +7,7 @@ import { purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.t
 import type { ExportedMaterial, ImportedKey, KeyFormat, Material } from "../crypto/material.ts";
 import type { CryptoProvider, KeyKind } from "../crypto/provider.ts";
 import { capabilityFor } from "../crypto/providers.ts";
+import { jwkThumbprint } from "../crypto/jwk-thumbprint.ts";
 import { SOFTWARE } from "../crypto/software-provider.ts";
 import { randomId } from "../crypto/random.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
@@ -15,7 +16,7 @@ import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import type { IsVisible, Slice } from "../storage/slice.ts";
 import { StoreConflict, type Write } from "../storage/store.ts";
-import type { KeyAlias, KeyAliases, NewAlias } from "./key-aliases.ts";
+import { ALIASES_MAX, THUMBPRINT, type KeyAlias, type KeyAliases, type NewAlias } from "./key-aliases.ts";
 import type { KeyStore } from "./key-store.ts";
 import { keyAlgorithm, latestVersion, nextRotationMs, type Key, type KeyHandle } from "./key.ts";
 import { assertAllowed } from "./key-states.ts";
@@ -128,11 +129,10 @@ export class Keyring {
     const createdAt = this.#nowText();
     const publicOnly = material.form === "spki";
     const { description, labels, rotationPeriodDays } = spec;
-    const aliases: KeyAlias[] = [];
-    for (const alias of spec.aliases ?? [])
-      aliases.push(await this.#options.aliases.listed(projectId, alias));
+    const asked: KeyAlias[] = [];
+    for (const alias of spec.aliases ?? []) asked.push(await this.#options.aliases.listed(projectId, alias));
     if (rotationPeriodDays !== undefined) assertRotates({ exportable: spec.exportable, publicOnly });
-    const key: Key = {
+    const bare: Key = {
       id: randomId(),
       projectId,
       revision: 1,
@@ -147,20 +147,26 @@ export class Keyring {
       ...(description === undefined ? {} : { description }),
       ...(labels === undefined ? {} : { labels }),
       ...(rotationPeriodDays === undefined ? {} : { rotationPeriodDays }),
-      ...(aliases.length === 0 ? {} : { aliases }),
       versions: [{ version: 1, createdAt }],
     };
-    try {
-      const writes = [...this.#options.keys.insert(key, material), ...this.#aliasWrites(key, aliases)];
-      await commit(writes, { resource: `key:${key.name}`, version: 1 });
-    } catch (error) {
-      if (!(error instanceof StoreConflict)) throw error;
-      // Of any other failure nobody knows whether the key was stored.
-      await provider.destroy?.(kind, material);
-      throw new KeysteadError("key_exists");
+    for (let tries = 1; ; tries++) {
+      const aliases = [...asked, ...(await this.#freeThumbprint(bare, 1, material))];
+      const key: Key = aliases.length === 0 ? bare : { ...bare, aliases };
+      try {
+        const writes = [...this.#options.keys.insert(key, material), ...this.#aliasWrites(key, aliases)];
+        await commit(writes, { resource: `key:${key.name}`, version: 1 });
+        this.#remember(key);
+        return key;
+      } catch (error) {
+        if (!(error instanceof StoreConflict)) throw error;
+        // The same public key may have come in twice at one moment: then its thumbprint is the other's.
+        if (error.table === "key_aliases" && aliases.length > asked.length && tries < CONFLICT_TRIES)
+          continue;
+        // Of any other failure nobody knows whether the key was stored.
+        await provider.destroy?.(kind, material);
+        throw new KeysteadError("key_exists");
+      }
     }
-    this.#remember(key);
-    return key;
   }
 
   /**
@@ -244,31 +250,54 @@ export class Keyring {
       if (!key.exportable || next.exportable || keyAlgorithm(key).family !== "cipher") {
         return { next, writes: [...this.#options.keys.update(next), ...writes], version: 0 };
       }
-      const versioned = this.#withVersion({ ...next, uncountedUpTo: latestVersion(key) }, await material());
+      const versioned = await this.#withVersion(
+        { ...next, uncountedUpTo: latestVersion(key) },
+        await material(),
+      );
       return { ...versioned, writes: [...versioned.writes, ...writes] };
     });
   }
 
-  /** Gives a key one more name. Throws `key_exists` where another key has it; one that it has already changes nothing. */
+  /**
+   * Gives a key one more name. Throws `key_exists` where another key has it, `limit_reached`. One that it has already
+   * changes nothing, or only the version that it names.
+   */
   async addAlias(projectId: string, handle: string, alias: NewAlias, commit: CommitChange): Promise<Key> {
     const { aliases, keys } = this.#options;
     const added = await aliases.listed(projectId, alias);
     return this.#change(projectId, handle, commit, async (key) => {
       assertAllowed(key.state, "update");
-      if (key.aliases?.some(({ id }) => id === added.id) === true) return undefined;
+      const before = key.aliases ?? [];
+      const same = before.find(({ id }) => id === added.id);
+      if (same !== undefined && same.version === added.version) return undefined;
+      const others = before.filter((listed) => listed !== same);
+      const next = { ...key, revision: key.revision + 1, aliases: [...others, added] };
+      if (same !== undefined) return { next, writes: keys.update(next), version: 0 };
       if ((await aliases.find(projectId, added.id)) !== undefined) throw new KeysteadError("key_exists");
-      const next = { ...key, revision: key.revision + 1, aliases: [...(key.aliases ?? []), added] };
+      if (before.filter(({ scheme }) => scheme === alias.scheme).length >= ALIASES_MAX)
+        throw new KeysteadError("limit_reached", { detail: `a key has at most ${ALIASES_MAX} such names` });
       return { next, writes: [...keys.update(next), ...this.#aliasWrites(key, [added])], version: 0 };
     });
   }
 
   /** The id of the key that has a name of another API; undefined where none has. */
   async idOfAlias(projectId: string, scheme: string, text: string): Promise<string | undefined> {
+    return (await this.ofAlias(projectId, scheme, text))?.keyId;
+  }
+
+  /** The same, with the version that the name stands for; undefined stands for whichever is the latest. */
+  async ofAlias(
+    projectId: string,
+    scheme: string,
+    text: string,
+  ): Promise<{ readonly keyId: string; readonly version: number | undefined } | undefined> {
+    let listed: KeyAlias | undefined;
     const target = await this.#options.aliases.target(projectId, scheme, text, async ({ id, keyId }) => {
       const key = await this.get(projectId, keyId);
-      return key.deletion?.freedNames !== true && key.aliases?.some((alias) => alias.id === id) === true;
+      listed = key.aliases?.find((alias) => alias.id === id);
+      return key.deletion?.freedNames !== true && listed !== undefined;
     });
-    return target?.keyId;
+    return target === undefined ? undefined : { keyId: target.keyId, version: listed?.version };
   }
 
   /** The id that begins like this; undefined where the project has none. */
@@ -448,11 +477,41 @@ export class Keyring {
   }
 
   /** The change that gives a key, which is at its next revision already, one version more. */
-  #withVersion(key: Key, material: Material): Planned {
+  async #withVersion(key: Key, material: Material): Promise<Planned> {
     const version = latestVersion(key) + 1;
-    const next: Key = { ...key, versions: [...key.versions, { version, createdAt: this.#nowText() }] };
+    const versions = [...key.versions, { version, createdAt: this.#nowText() }];
+    const added = await this.#freeThumbprint(key, version, material);
+    const next: Key =
+      added.length === 0
+        ? { ...key, versions }
+        : { ...key, versions, aliases: [...(key.aliases ?? []), ...added] };
     const { keys } = this.#options;
-    return { next, writes: [...keys.update(next), ...keys.insertVersion(next, version, material)], version };
+    const writes = [
+      ...keys.update(next),
+      ...keys.insertVersion(next, version, material),
+      ...this.#aliasWrites(next, added),
+    ];
+    return { next, writes, version };
+  }
+
+  /** The thumbprint of a version's public key as its alias; none where it has none, or where another version has it. */
+  async #freeThumbprint(key: Key, version: number, material: Material): Promise<KeyAlias[]> {
+    const { aliases } = this.#options;
+    const text = await this.#thumbprintOf(key, material);
+    if (text === undefined) return [];
+    const alias = await aliases.listed(key.projectId, { scheme: THUMBPRINT, text, isShown: false, version });
+    return (await aliases.find(key.projectId, alias.id)) === undefined ? [alias] : [];
+  }
+
+  async #thumbprintOf(key: Key, material: Material): Promise<string | undefined> {
+    if (!hasPublicKey(key)) return undefined;
+    try {
+      const { key: opened } = await this.#providerOf(key).open(key, material);
+      return "publicKeyJwk" in opened ? jwkThumbprint(opened.publicKeyJwk()) : undefined;
+    } catch {
+      // A key that was made is not lost because its provider cannot open it at this moment: it goes by its id.
+      return undefined;
+    }
   }
 
   /**
@@ -547,6 +606,11 @@ export class Keyring {
     this.keyCache.forget(cacheHandle(key.projectId, key.name));
     this.keyCache.forget(cacheHandle(key.projectId, key.id));
   }
+}
+
+function hasPublicKey(key: Key): boolean {
+  const { family } = keyAlgorithm(key);
+  return family !== "cipher" && family !== "mac" && family !== "wrap";
 }
 
 interface Planned {

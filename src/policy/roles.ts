@@ -24,6 +24,9 @@ export const scopes = [
   "kms:read_secret",
   "kms:list_secrets",
   "kms:delete_secret",
+  "kms:store_credential",
+  "kms:read_credential",
+  "kms:delete_credential",
   "kms:read_projects",
   "kms:manage_projects",
   "kms:manage_accounts",
@@ -49,6 +52,9 @@ const operatorScopes: Scope[] = [
   "kms:put_secret",
   "kms:read_secret",
   "kms:delete_secret",
+  "kms:store_credential",
+  "kms:read_credential",
+  "kms:delete_credential",
 ];
 
 export const roles = {

@@ -26,6 +26,7 @@ export interface RecordPlace {
     | "service-secret"
     | "secret"
     | "secret-version"
+    | "credential"
     | "project"
     | "account"
     | "token"

@@ -77,14 +77,20 @@ export const projectList: GlobalOperation<PageInput, Page<Project>> = {
   },
 };
 
-export const projectScheduleDeletion: GlobalMutation<Named & { readonly days: number }, Project> = {
+export interface ProjectDeletionInput extends Named {
+  readonly days: number;
+  /** The project's name may be given to another at once. */
+  readonly freesName?: boolean;
+}
+
+export const projectScheduleDeletion: GlobalMutation<ProjectDeletionInput, Project> = {
   id: "project.schedule_deletion",
   scope: "kms:manage_projects",
   severity: "WARNING",
   inProject: false,
   resource: projectResource,
-  run: ({ services, commit }, { name, days }) =>
-    services.projects.scheduleDeletion(name, days, services.now(), commit),
+  run: ({ services, commit }, { name, days, freesName = false }) =>
+    services.projects.scheduleDeletion(name, days, freesName, services.now(), commit),
   replay: replayProject,
 };
 
@@ -248,9 +254,13 @@ export async function shownBindings(
     bindings.map(async ({ id, role, project, pattern }) => ({
       id,
       role,
-      project:
-        project === ALL_PROJECTS ? project : ((await context.services.projects.byId(project))?.name ?? ""),
+      project: project === ALL_PROJECTS ? project : await nameOf(context, project),
       pattern,
     })),
   );
+}
+
+async function nameOf({ services }: OperationContext, projectId: string): Promise<string> {
+  const project = await services.projects.byId(projectId);
+  return project?.nameBefore ?? project?.name ?? "";
 }

@@ -4,6 +4,9 @@
  * so that it looks like every other absent key.
  */
 import { sha256 } from "../crypto/digest.ts";
+import { randomId } from "../crypto/random.ts";
+import { isKeyId } from "../keyring/keyring.ts";
+import { THUMBPRINT } from "../keyring/key-aliases.ts";
 import type { Services } from "./operation.ts";
 
 const NAME_DIGITS = 32;
@@ -16,19 +19,49 @@ export function nativeNameFor(scheme: string, text: string): string {
   return `${scheme}-${sha256(text).toString("hex").slice(0, NAME_DIGITS)}`;
 }
 
+/** A native name that no key has yet, for a key that was made through an API without names. */
+export function freshNameFor(scheme: string): string {
+  return `${scheme}-${randomId()}`;
+}
+
 /** The nil UUID (RFC 9562 §5.9), which no key has. */
 const NOWHERE = "00000000-0000-0000-0000-000000000000";
 
+/** A key, and the one version of it that a name stands for; undefined stands for whichever is the latest. */
+export interface KeyVersionHandle {
+  readonly id: string;
+  readonly version: number | undefined;
+}
+
 /** The id of the key that has this alias in the project. */
 export async function keyIdOfAlias(
-  { projects, keyring }: Pick<Services, "projects" | "keyring">,
+  services: Pick<Services, "projects" | "keyring">,
   projectName: string,
   scheme: string,
   text: string,
 ): Promise<string> {
+  return (await keyOfAlias(services, projectName, scheme, text)).id;
+}
+
+/** The same, with the version that the alias stands for. */
+export async function keyOfAlias(
+  { projects, keyring }: Pick<Services, "projects" | "keyring">,
+  projectName: string,
+  scheme: string,
+  text: string,
+): Promise<KeyVersionHandle> {
   const project = await projects.byName(projectName);
-  if (project === undefined) return NOWHERE;
-  return (await keyring.idOfAlias(project.id, scheme, text)) ?? NOWHERE;
+  const found = project === undefined ? undefined : await keyring.ofAlias(project.id, scheme, text);
+  return { id: found?.keyId ?? NOWHERE, version: found?.version };
+}
+
+/** The key whose public key has this thumbprint, or whose id it is. */
+export function keyOfKid(
+  services: Pick<Services, "projects" | "keyring">,
+  projectName: string,
+  kid: string,
+): KeyVersionHandle | Promise<KeyVersionHandle> {
+  return isKeyId(kid) ? { id: kid, version: undefined } : keyOfAlias(services, projectName, THUMBPRINT, kid);
 }
 
 /** The id of the key in the project whose id begins like this. */

@@ -187,6 +187,17 @@ export const keyUpdate: ProjectMutation<KeyUpdateInput, Key> = {
   replay: replayKey,
 };
 
+/** A name of another API for a key; its text is in no audit entry. */
+export const keyAddAlias: ProjectMutation<Named & { readonly alias: NewAlias }, Key> = {
+  id: "key.add_alias",
+  scope: "kms:update_key",
+  inProject: true,
+  resource: keyResource,
+  run: ({ services, project, commit }, { name, alias }) =>
+    services.keyring.addAlias(project.id, name, alias, commit),
+  replay: replayKey,
+};
+
 export const keyEnable: ProjectMutation<VersionInput, Key> = {
   id: "key.enable",
   scope: "kms:disable_key",

@@ -8,6 +8,7 @@ import type { CommitChange } from "../audit/change.ts";
 import type { Severity } from "../audit/entry.ts";
 import type { Auditor } from "../audit/auditor.ts";
 import { KeysteadError } from "../errors.ts";
+import type { Credentials } from "../credentials/credentials.ts";
 import type { Accounts } from "../identity/accounts.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { JwtRevocations } from "../identity/jwt.ts";
@@ -30,6 +31,7 @@ import type { Secrets } from "../secrets/secrets.ts";
 export interface Services {
   readonly keyring: Keyring;
   readonly secrets: Secrets;
+  readonly credentials: Credentials;
   readonly projects: Projects;
   readonly accounts: Accounts;
   readonly roles: RoleBook;
@@ -51,7 +53,8 @@ export interface Services {
 
 /** What an operation is about, by kind and name. */
 export interface ResourceName {
-  readonly kind: "key" | "secret" | "account" | "role" | "issuer" | "project" | "jwt" | "barrier";
+  readonly kind:
+    "key" | "secret" | "credential" | "account" | "role" | "issuer" | "project" | "jwt" | "barrier";
   readonly name: string;
 }
 

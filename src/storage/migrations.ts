@@ -6,6 +6,7 @@
 import type { Kysely } from "kysely";
 import { addBarrierProgress } from "./migrations/barrier-progress.ts";
 import type { ColumnTypes } from "./migrations/column-types.ts";
+import { addCredentials } from "./migrations/credentials.ts";
 import { createFirstTables } from "./migrations/first-tables.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
 import { addKeyAliases } from "./migrations/key-aliases.ts";
@@ -22,6 +23,7 @@ const migrations: readonly Migration[] = [
   addLogins,
   addRolesAndIssuers,
   addBarrierProgress,
+  addCredentials,
 ];
 
 /** What a database of this program states; an older program refuses it. */

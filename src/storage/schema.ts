@@ -57,6 +57,16 @@ export interface Schema {
     sealed: Uint8Array;
   };
   secret_versions: { secret_id: string; version: number; created_at: string; sealed: Uint8Array };
+  /** Each found by keyed hashes of its ids; `given_hash` is null where its issuer gave it none. */
+  credentials: {
+    id: string;
+    project_id: string;
+    record_hash: Uint8Array;
+    given_hash: Uint8Array | null;
+    /** All but the value. */
+    sealed: Uint8Array;
+  };
+  credential_values: { credential_id: string; sealed: Uint8Array };
   accounts: { id: string; name: string; revision: number; created_at: string; sealed: Uint8Array };
   tokens: {
     id: string;

@@ -161,6 +161,7 @@ describe("a project that is to be deleted", () => {
       projects: services.projects,
       keyring: services.keyring,
       secrets: services.secrets,
+      credentials: services.credentials,
       log,
       now: () => w.now(),
       commitOwn: (action) => async (writes, facts) => {
@@ -250,6 +251,7 @@ describe("a project whose window has passed", () => {
         projects: services.projects,
         keyring: services.keyring,
         secrets: services.secrets,
+        credentials: services.credentials,
         log,
         now: () => w.now(),
         commitOwn: (action) => async (writes, facts) => {

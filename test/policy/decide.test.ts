@@ -27,10 +27,12 @@ const expectedScopes: Record<RoleName, string> = {
   admin:
     "create_key import_key read_key list_keys update_key rotate_key disable_key revoke_key delete_key " +
     "encrypt decrypt sign verify mac generate_data_key " +
-    "put_secret read_secret list_secrets delete_secret read_projects manage_projects manage_accounts manage_barrier",
+    "put_secret read_secret list_secrets delete_secret store_credential read_credential delete_credential " +
+    "read_projects manage_projects manage_accounts manage_barrier",
   operator:
     "read_key list_keys encrypt decrypt sign verify mac generate_data_key " +
-    "put_secret read_secret list_secrets delete_secret read_projects",
+    "put_secret read_secret list_secrets delete_secret " +
+    "store_credential read_credential delete_credential read_projects",
   reader: "read_key list_keys list_secrets read_projects",
   encrypter: "encrypt generate_data_key verify read_key",
   decrypter: "decrypt read_key",

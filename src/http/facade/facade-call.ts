@@ -3,9 +3,16 @@
  * Invariant: whatever is done is done by `Door.perform`, each time decided and recorded anew; the row never sees services,
  * and a name of the facade's own becomes a key's id only on the way to an operation, which decides about that key.
  */
-import type { KeysteadError } from "../../errors.ts";
 import type { Caller } from "../../identity/caller.ts";
-import { keyIdOfAlias, keyIdOfPrefix } from "../../service/key-handles.ts";
+import { asKeysteadError, type KeysteadError } from "../../errors.ts";
+import {
+  keyIdOfAlias,
+  keyIdOfPrefix,
+  keyOfAlias,
+  keyOfKid,
+  type KeyVersionHandle,
+} from "../../service/key-handles.ts";
+import { projectCreate } from "../../service/identity-operations.ts";
 import type { Operation } from "../../service/operation.ts";
 import type { Call, Door } from "../../service/perform.ts";
 import { IDEMPOTENCY_KEY_HEADER, parseIdempotencyKey } from "../idempotency-key.ts";
@@ -63,14 +70,9 @@ export class FacadeCall {
   perform<I extends object, O>(operation: Operation<I, O>, input: I | (() => I)): Promise<O> {
     const ordinal = operation.replay === undefined ? 0 : ++this.#progress.mutations;
     return this.#door.perform(operation, {
-      caller: this.caller,
-      project: this.project,
-      requestId: this.requestId,
-      address: this.#request.address,
-      proxy: this.#request.proxy,
+      ...this.#origin(),
       parse: typeof input === "function" ? input : () => input,
       idempotencyKey: () => this.#idempotencyKey(ordinal),
-      recordRefusal: this.#recordRefusal,
       onReplayed: () => this.#progress.replays++,
     });
   }
@@ -78,12 +80,7 @@ export class FacadeCall {
   /** Records that what came fits no operation, and rejects with why. */
   refuse<I, O>(operation: Operation<I, O>, error: KeysteadError): Promise<O> {
     return this.#door.perform<I, O>(operation, {
-      caller: this.caller,
-      project: this.project,
-      requestId: this.requestId,
-      address: this.#request.address,
-      proxy: this.#request.proxy,
-      recordRefusal: this.#recordRefusal,
+      ...this.#origin(),
       parse() {
         throw error;
       },
@@ -111,9 +108,42 @@ export class FacadeCall {
     return keyIdOfAlias(this.#door.services, this.project, scheme, text);
   }
 
+  /** The same, with the version that the name stands for. */
+  keyOfAlias(scheme: string, text: string): Promise<KeyVersionHandle> {
+    return keyOfAlias(this.#door.services, this.project, scheme, text);
+  }
+
+  /** The same for the thumbprint of a public key, and for a key's id. */
+  keyOfKid(kid: string): KeyVersionHandle | Promise<KeyVersionHandle> {
+    return keyOfKid(this.#door.services, this.project, kid);
+  }
+
+  /**
+   * Makes the project of this call where there is none and the caller may make one. Where the caller may not, it is left to
+   * the operation that follows to say that there is none.
+   */
+  async ensureProject(): Promise<void> {
+    if ((await this.#door.services.projects.byName(this.project)) !== undefined) return;
+    try {
+      await this.#door.perform(projectCreate, {
+        ...this.#origin(),
+        parse: () => ({ name: this.project }),
+      });
+    } catch (thrown) {
+      const { code } = asKeysteadError(thrown);
+      if (code !== "forbidden" && code !== "project_exists") throw thrown;
+    }
+  }
+
   /** The same for the beginning of an id, which must be long enough to be one key's alone. */
   keyIdOfPrefix(prefix: string): Promise<string> {
     return keyIdOfPrefix(this.#door.services, this.project, prefix);
+  }
+
+  #origin(): Omit<Call<unknown>, "parse"> {
+    const { caller, project, requestId } = this;
+    const { address, proxy } = this.#request;
+    return { caller, project, requestId, address, proxy, recordRefusal: this.#recordRefusal };
   }
 
   #idempotencyKey(ordinal: number): string | undefined {

@@ -266,10 +266,17 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
   }),
 ];
 
-function shownProject({ id, name, state, createdAt, deletion }: Project): z.input<typeof projectAnswer> {
+function shownProject({
+  id,
+  name,
+  nameBefore,
+  state,
+  createdAt,
+  deletion,
+}: Project): z.input<typeof projectAnswer> {
   return {
     id,
-    name,
+    name: nameBefore ?? name,
     // A destroyed one has no name to ask for it by.
     state: state === "pending_deletion" ? state : "enabled",
     created_at: createdAt,
