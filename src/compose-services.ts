@@ -7,6 +7,8 @@ import type { Severity } from "./audit/entry.ts";
 import type { CommitChange } from "./audit/change.ts";
 import { Providers } from "./crypto/providers.ts";
 import { Accounts } from "./identity/accounts.ts";
+import { ClientAccounts, type ClientRole } from "./identity/client-accounts.ts";
+import { Clients } from "./identity/clients.ts";
 import { IssuerBook } from "./identity/issuer-book.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
 import { Logins } from "./identity/logins.ts";
@@ -44,6 +46,10 @@ export interface ServiceOptions {
   /** What the service's own tokens state as their issuer. */
   readonly issuer: string;
   readonly loginTtlSeconds: number;
+  /** What a client is when it has signed up; `client` unless given. */
+  readonly clientDefaultRole?: ClientRole | undefined;
+  /** When data encryption keys that are handed out rotate by themselves; never unless given. */
+  readonly dekRotationDays?: number | undefined;
   /** Replaces what the hash of a password costs, for tests. */
   readonly passwordCost?: Argon2Cost | undefined;
   /** All operations that are served. */
@@ -59,9 +65,10 @@ export function createServices(options: ServiceOptions): Services {
   const { store, barrier, auditor, now, noncesMax, operations, plainLoopback } = options;
   const { issuer, loginTtlSeconds: ttlSeconds, providers = new Providers() } = options;
   const projects = new Projects(store, barrier);
+  const secrets = new ServiceSecrets(store, barrier);
   const keyring = new Keyring({
     keys: new KeyStore(store, barrier, noncesMax, providers),
-    aliases: new KeyAliases(store, barrier, new ServiceSecrets(store, barrier)),
+    aliases: new KeyAliases(store, barrier, secrets),
     exclusive: store.exclusive,
     now,
     commitOwnRotation: (key) => async (writes, facts) => {
@@ -79,9 +86,12 @@ export function createServices(options: ServiceOptions): Services {
     commitOwn: (reason) => commitOwn(auditor, "login_key.rotate", "", { reason }),
   });
   const signups = new Signups({ store, barrier, keys: signingKeys, issuer, now });
+  const clients = new Clients(store, barrier, secrets);
   const commitReuse: CommitChange = (writes, facts) =>
     commitOwn(auditor, "session.revoke", "", {}, "WARNING")(writes, facts);
-  const logins = { accounts, passwords, sessions, signups, keys: signingKeys };
+  const parts = { accounts, passwords, sessions, signups };
+  const logins = new Logins({ ...parts, keys: signingKeys, issuer, ttlSeconds, now, commitReuse });
+  const { clientDefaultRole: defaultRole = "client" } = options;
   return {
     keyring,
     projects,
@@ -91,7 +101,10 @@ export function createServices(options: ServiceOptions): Services {
     sessions,
     signups,
     signingKeys,
-    logins: new Logins({ ...logins, issuer, ttlSeconds, now, commitReuse }),
+    logins,
+    clients,
+    clientAccounts: new ClientAccounts({ ...parts, clients, projects, logins, defaultRole, now }),
+    dekRotationDays: options.dekRotationDays,
     roles: new RoleBook(store, barrier),
     issuers: new IssuerBook(store, barrier, plainLoopback),
     operations: new Map(operations.map((operation) => [operation.id, operation])),

@@ -2,5 +2,6 @@
 import type { Facade } from "../http/facade/facade.ts";
 import { autoKms } from "./auto-kms/auto-kms.ts";
 import type { FacadeName } from "./facade-names.ts";
+import { goKms } from "./go-kms/go-kms.ts";
 
-export const facades: Readonly<Record<FacadeName, Facade>> = { "auto-kms": autoKms };
+export const facades: Readonly<Record<FacadeName, Facade>> = { "auto-kms": autoKms, "go-kms": goKms };

@@ -28,6 +28,7 @@ export interface RecordPlace {
     | "secret-version"
     | "project"
     | "account"
+    | "client"
     | "token"
     | "password"
     | "signup"

@@ -6,6 +6,7 @@
 import type { Kysely } from "kysely";
 import type { ColumnTypes } from "./migrations/column-types.ts";
 import { createFirstTables } from "./migrations/first-tables.ts";
+import { addClients } from "./migrations/clients.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
 import { addKeyAliases } from "./migrations/key-aliases.ts";
 import { addLogins } from "./migrations/logins.ts";
@@ -20,6 +21,7 @@ const migrations: readonly Migration[] = [
   addKeyAliases,
   addLogins,
   addRolesAndIssuers,
+  addClients,
 ];
 
 /** What a database of this program states; an older program refuses it. */

@@ -35,6 +35,8 @@ const expectedScopes: Record<RoleName, string> = {
   encrypter: "encrypt generate_data_key verify read_key",
   decrypter: "decrypt read_key",
   signer: "sign mac verify read_key",
+  client: "create_key read_key rotate_key delete_key use_dek",
+  "client-admin": "manage_accounts",
   exporter: "create_key read_key export_key",
 };
 
