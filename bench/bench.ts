@@ -1,16 +1,24 @@
 /**
  * `npm run bench`: what the service costs, as ratios against a reference on the same machine in the same run.
- * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa,local` for some cases.
+ * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa,local,dek` for some cases.
  */
 import { parseArgs } from "node:util";
 import { batchCase } from "./batch-case.ts";
+import { dekCase } from "./dek-case.ts";
 import { encryptCase } from "./encrypt-case.ts";
 import { localCase } from "./local-case.ts";
 import { requireWrk } from "./measure.ts";
 import { rsaCase } from "./rsa-case.ts";
 import { signCase } from "./sign-case.ts";
 
-const cases = { encrypt: encryptCase, batch: batchCase, sign: signCase, rsa: rsaCase, local: localCase };
+const cases = {
+  encrypt: encryptCase,
+  batch: batchCase,
+  sign: signCase,
+  rsa: rsaCase,
+  local: localCase,
+  dek: dekCase,
+};
 
 const { values } = parseArgs({
   options: {
