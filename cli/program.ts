@@ -2,10 +2,12 @@
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { addAccountCommands } from "./account-commands.ts";
+import { addClientCommands } from "./client-commands.ts";
 import { CommandContext } from "./command-context.ts";
 import { addCryptoCommands } from "./crypto-commands.ts";
 import { addCompletionCommands } from "./completion-commands.ts";
 import { addHealthCommand } from "./health-commands.ts";
+import { addAdminCommands } from "./host/admin-commands.ts";
 import { addInitCommand } from "./host/init.ts";
 import { addServerCommand } from "./host/server.ts";
 import { addIssuerCommands } from "./issuer-commands.ts";
@@ -102,12 +104,14 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
   addTokenCommands(program, context);
   addLoginCommands(program, context);
   addSignupCommands(program, context);
+  addClientCommands(program, context);
   addRoleCommands(program, context);
   addIssuerCommands(program, context);
   addWhoamiCommands(program, context);
   program.commandsGroup("The service and this program:");
   addServerCommand(program);
   addInitCommand(program, context, env);
+  addAdminCommands(program, context, env);
   addHealthCommand(program, context);
   addLoadtestCommand(program, context);
   addCompletionCommands(program);

@@ -86,6 +86,16 @@ export class GoKmsClient {
     return this.#transport.signup(token);
   }
 
+  /** Makes a signup token for a client of this name: for administrators. */
+  async invite(clientname: string, ttlMs?: number): Promise<string> {
+    const body = ttlMs === undefined ? { clientname } : { clientname, ttl: ttlMs };
+    const { json } = await this.#transport.send("POST", "/auth/signup/generate", body);
+    const { token } = (json ?? {}) as Record<string, unknown>;
+    if (typeof token !== "string")
+      throw new KeysteadConnectionError("unexpected_answer", "The server's answer is no signup token");
+    return token;
+  }
+
   /** Makes a key. */
   generate(reference: string): Promise<GoKmsDek> {
     const body = { keyReference: assertReference(reference) };
