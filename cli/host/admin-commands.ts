@@ -3,7 +3,6 @@
  * Invariant: whoever can do this holds the host and the root key; it is recorded in the audit log all the same. A data path
  * that a server has open is left to that server.
  */
-import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import type { Keystead } from "../../src/compose.ts";
 import { GoKmsClient } from "../../sdk/go-kms.ts";
@@ -60,7 +59,8 @@ Example:
     .description("print random bytes in base64url, such as a root key for KEK")
     .option("--n <bytes>", "how many (32 unless given)")
     .action(async ({ n }: { readonly n?: string }) => {
-      const bytes = randomBytes(readNumber("--n", n, BYTES_DEFAULT, BYTES_MAX)).toString("base64url");
+      const drawn = crypto.getRandomValues(new Uint8Array(readNumber("--n", n, BYTES_DEFAULT, BYTES_MAX)));
+      const bytes = Buffer.from(drawn).toString("base64url");
       await context.output().line(bytes, { bytes });
     });
 }
