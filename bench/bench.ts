@@ -1,9 +1,10 @@
 /**
  * `npm run bench`: what the service costs, as ratios against a reference on the same machine in the same run.
- * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa,local,storage` for some cases.
+ * Arguments: `--rounds N` (5) and `--seconds N` (5) for each measurement, `--only encrypt,batch,sign,rsa,local,storage,dek` for some cases.
  */
 import { parseArgs } from "node:util";
 import { batchCase } from "./batch-case.ts";
+import { dekCase } from "./dek-case.ts";
 import { encryptCase } from "./encrypt-case.ts";
 import { localCase } from "./local-case.ts";
 import { requireWrk } from "./measure.ts";
@@ -18,6 +19,7 @@ const cases = {
   rsa: rsaCase,
   local: localCase,
   storage: storageCase,
+  dek: dekCase,
 };
 
 const { values } = parseArgs({

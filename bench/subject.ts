@@ -14,7 +14,10 @@ import { readConfig } from "../src/config.ts";
 
 const [kind = "", folder = "", database] = process.argv.slice(2);
 process.umask(0o077);
-const ready = kind === "echo" ? startEcho() : await startKeystead(kind === "keystead-no-audit");
+const ready =
+  kind === "echo"
+    ? startEcho()
+    : await startKeystead(kind === "keystead-no-audit", kind === "keystead-clients");
 process.stdout.write(`${JSON.stringify(ready)}\n`);
 createInterface({ input: process.stdin }).on("line", (asked) => {
   const answer = asked === "memory" ? process.memoryUsage.rss() : process.cpuUsage();
@@ -32,7 +35,10 @@ function startEcho(): { port: number; token: string } {
   return { port: server.port ?? 0, token: "" };
 }
 
-async function startKeystead(withoutAudit: boolean): Promise<{ port: number; token: string }> {
+async function startKeystead(
+  withoutAudit: boolean,
+  asClient: boolean,
+): Promise<{ port: number; token: string }> {
   const config = readConfig(
     [],
     {
@@ -42,14 +48,22 @@ async function startKeystead(withoutAudit: boolean): Promise<{ port: number; tok
         ? { KEYSTEAD_DATA_PATH: folder }
         : { KEYSTEAD_DATABASE_URL: database, KEYSTEAD_AUDIT_LOG: join(folder, "audit.log") }),
       KEYSTEAD_RATE_LIMIT: "off",
+      ...(asClient ? { KEYSTEAD_FACADES: "go-kms" } : {}),
     },
     folder,
   );
   const options = { initialising: true, ...(withoutAudit ? { auditSink: nullSink } : {}) };
   const keystead = await compose(config, options);
-  const { accounts, auditor, projects } = keystead.services;
+  const { accounts, auditor, clientAccounts, projects } = keystead.services;
   const commit: CommitChange = (writes, facts) =>
     auditor.commitChange({ ...serviceFacts("bench.prepare"), ...facts, version: 0 }, writes);
+  if (asClient) {
+    const password = "Bench-password-1";
+    const { token: invitation } = await clientAccounts.invite("bench", 3600, commit);
+    const { token } = await clientAccounts.redeem(invitation, password, "local", commit, () => undefined);
+    const [listener] = await keystead.listen();
+    return { port: listener?.port ?? 0, token };
+  }
   await accounts.create("bench", "service", commit);
   await accounts.bind(
     "bench",

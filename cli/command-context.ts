@@ -29,6 +29,21 @@ export interface Connection {
   readonly timeoutMs: number | undefined;
 }
 
+/** A client's login at Go KMS's API. */
+export interface ClientSession {
+  readonly token: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAtMs: number;
+}
+
+export interface GoKmsSettings {
+  readonly url: string;
+  readonly user: string | undefined;
+  readonly pass: string | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly sessions: SessionFile<ClientSession>;
+}
+
 export class CommandContext {
   readonly #program: Command;
   readonly #env: NodeJS.ProcessEnv;
@@ -73,6 +88,24 @@ export class CommandContext {
       project: this.project(),
       timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
     };
+  }
+
+  /** Where Go KMS's API is and who asks there, by its own names for it. */
+  goKms(): GoKmsSettings {
+    const { url: flag, timeout } = this.#flags();
+    return {
+      url: flag ?? this.#variable("KMS_BASE_URL") ?? this.connection().url,
+      user: this.#variable("KMS_USER"),
+      pass: this.#variable("KMS_PASS"),
+      timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
+      sessions: new SessionFile<ClientSession>(this.#env, "client-sessions.json"),
+    };
+  }
+
+  /** The token that the command line itself names. */
+  givenToken(): string | undefined {
+    const { token, tokenFile } = this.#flags();
+    return token === undefined && tokenFile === undefined ? undefined : this.#token();
   }
 
   /** The project of this command; undefined leaves it to the service. */

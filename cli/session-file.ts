@@ -1,5 +1,6 @@
 /**
- * The sessions of `keystead login`, one a server, in `keystead/sessions.json` in the user's configuration folder.
+ * The sessions of `keystead login`, one a server, in `keystead/sessions.json` (of clients of Go KMS's
+ * API in `keystead/client-sessions.json`) in the user's configuration folder.
  * Invariant: the file is its owner's alone (0600, its folder 0700) and is replaced whole; tokens are written nowhere else.
  */
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -8,25 +9,25 @@ import { dirname, join } from "node:path";
 import type { Login } from "../sdk/wire.ts";
 import { InputFailed } from "./input.ts";
 
-export class SessionFile {
+export class SessionFile<T = Login> {
   readonly path: string;
 
-  constructor(env: NodeJS.ProcessEnv) {
+  constructor(env: NodeJS.ProcessEnv, name = "sessions.json") {
     const folder = env["XDG_CONFIG_HOME"];
     this.path = join(
       folder === undefined || folder === "" ? join(homedir(), ".config") : folder,
       "keystead",
-      "sessions.json",
+      name,
     );
   }
 
   /** The session at a server; undefined where there is none. */
-  get(url: string): Login | undefined {
+  get(url: string): T | undefined {
     return this.#read()[serverOf(url)];
   }
 
   /** Keeps a session, or forgets the one that is there. */
-  set(url: string, login: Login | undefined): void {
+  set(url: string, login: T | undefined): void {
     const sessions = new Map(Object.entries(this.#read()));
     if (login === undefined) sessions.delete(serverOf(url));
     else sessions.set(serverOf(url), login);
@@ -44,7 +45,7 @@ export class SessionFile {
     }
   }
 
-  #read(): Readonly<Record<string, Login>> {
+  #read(): Readonly<Record<string, T>> {
     let text: string;
     try {
       text = readFileSync(this.path, "utf8");
@@ -52,7 +53,7 @@ export class SessionFile {
       return {};
     }
     try {
-      return JSON.parse(text) as Record<string, Login>;
+      return JSON.parse(text) as Record<string, T>;
     } catch {
       throw new InputFailed("the file of sessions holds no JSON; remove it and log in again");
     }

@@ -8,6 +8,8 @@ import type { CommitChange } from "./audit/change.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import { Providers } from "./crypto/providers.ts";
 import { Accounts } from "./identity/accounts.ts";
+import { ClientAccounts, type ClientRole } from "./identity/client-accounts.ts";
+import { Clients } from "./identity/clients.ts";
 import { IssuerBook } from "./identity/issuer-book.ts";
 import { JwtRevocations } from "./identity/jwt.ts";
 import { Logins } from "./identity/logins.ts";
@@ -46,6 +48,10 @@ export interface ServiceOptions {
   /** What the service's own tokens state as their issuer. */
   readonly issuer: string;
   readonly loginTtlSeconds: number;
+  /** What a client is when it has signed up; `client` unless given. */
+  readonly clientDefaultRole?: ClientRole | undefined;
+  /** When data encryption keys that are handed out rotate by themselves; never unless given. */
+  readonly dekRotationDays?: number | undefined;
   /** Replaces what the hash of a password costs, for tests. */
   readonly passwordCost?: Argon2Cost | undefined;
   /** All operations that are served. */
@@ -83,9 +89,12 @@ export function createServices(options: ServiceOptions): Services {
     commitOwn: (reason) => commitOwn(auditor, "login_key.rotate", "", { reason }),
   });
   const signups = new Signups({ store, barrier, keys: signingKeys, issuer, now });
+  const clients = new Clients(store, barrier, serviceSecrets);
   const commitReuse: CommitChange = (writes, facts) =>
     commitOwn(auditor, "session.revoke", "", {}, "WARNING")(writes, facts);
-  const logins = { accounts, passwords, sessions, signups, keys: signingKeys };
+  const parts = { accounts, passwords, sessions, signups };
+  const logins = new Logins({ ...parts, keys: signingKeys, issuer, ttlSeconds, now, commitReuse });
+  const { clientDefaultRole: defaultRole = "client" } = options;
   return {
     keyring,
     projects,
@@ -96,7 +105,10 @@ export function createServices(options: ServiceOptions): Services {
     sessions,
     signups,
     signingKeys,
-    logins: new Logins({ ...logins, issuer, ttlSeconds, now, commitReuse }),
+    logins,
+    clients,
+    clientAccounts: new ClientAccounts({ ...parts, clients, projects, logins, defaultRole, now }),
+    dekRotationDays: options.dekRotationDays,
     roles: new RoleBook(store, barrier),
     issuers: new IssuerBook(store, barrier, plainLoopback),
     operations: new Map(operations.map((operation) => [operation.id, operation])),

@@ -148,7 +148,10 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
       ...{ store, barrierKeys, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
       operations: servedOperations(),
       plainLoopback: config.devMode,
+      clientDefaultRole: config.goKms.defaultRole,
+      dekRotationDays: config.dekRotationDays,
     });
+    await makeMasterAdmin(config, services);
     const idempotency = new Idempotency({ store, barrier, now });
     if (!fresh && config.jwtSecret === undefined && !config.devMode && options.initialising !== true) {
       if (!(await services.accounts.any())) throw noWayIn();
@@ -207,10 +210,19 @@ function noWayIn(): StartRefused {
   return new StartRefused("there is no account yet: run `keystead init`, or set KEYSTEAD_JWT_SECRET");
 }
 
+/** The first administrator that Go KMS's settings name: once, as long as there never was a client. */
+async function makeMasterAdmin({ goKms }: Config, { clientAccounts, auditor }: Services): Promise<void> {
+  const { masterAdmin } = goKms;
+  if (masterAdmin === undefined) return;
+  await clientAccounts.makeFirst(masterAdmin.name, masterAdmin.password, (writes, facts) =>
+    auditor.commitChange({ ...serviceFacts("account.create"), ...facts, version: 0 }, writes),
+  );
+}
+
 /** Server mode on an empty data path takes a way to log in. */
 function refuseUnreachable(config: Config, options: ComposeOptions, empty: boolean): void {
-  if (empty && !config.devMode && config.jwtSecret === undefined && options.initialising !== true)
-    throw noWayIn();
+  const isClosed = config.jwtSecret === undefined && config.goKms.masterAdmin === undefined;
+  if (empty && !config.devMode && isClosed && options.initialising !== true) throw noWayIn();
 }
 
 async function openAudit(

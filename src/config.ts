@@ -9,6 +9,13 @@ import { join, resolve } from "node:path";
 import { parseArgs, parseEnv } from "node:util";
 import type { SecretBytes } from "./bytes.ts";
 import { facadeNames, type FacadeName } from "./facades/facade-names.ts";
+import {
+  asKeysteadSettings,
+  goKmsConfigOf,
+  pickGoKms,
+  type GoKmsConfig,
+  type GoKmsValues,
+} from "./go-kms-settings.ts";
 import { TrustedProxies } from "./http/forwarded.ts";
 import type { TlsFiles } from "./http/tls-files.ts";
 import { LOGIN_TTL_SECONDS_MAX } from "./identity/signing-keys.ts";
@@ -76,6 +83,10 @@ export interface Config {
   readonly node: string;
   /** The other systems' APIs that are served. */
   readonly facades: readonly FacadeName[];
+  /** What is set for Go KMS's API alone. */
+  readonly goKms: GoKmsConfig;
+  /** When data encryption keys that are handed out rotate by themselves; undefined: never. */
+  readonly dekRotationDays: number | undefined;
   readonly plainLog: boolean;
 }
 
@@ -90,6 +101,8 @@ const LOGIN_TTL_SECONDS_MIN = 60;
 const DATABASE_POOL_DEFAULT = 10;
 const BARRIER_MAX_AGE_DEFAULT = "365";
 const DAY_MS = 86_400_000;
+const DEK_ROTATION_DAYS_DEFAULT = 90;
+const DEK_ROTATION_DAYS_MAX = 3650;
 const JWT_SECRET_BYTES_MIN = 32;
 const allSettings: readonly Setting[] = [...serverSettings, ...clientSettings];
 
@@ -107,10 +120,27 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv, cwd:
   refuseUnknown(env, "the environment");
   const file = readFile(flags.KEYSTEAD_CONFIG ?? (env["KEYSTEAD_CONFIG"] || undefined), cwd);
   const values: Values = { ...pick(file, cwd), ...pick(env, cwd), ...flags };
-  return Object.freeze(parseValues(values, cwd));
+  const goKms = { ...pickGoKms(file), ...pickGoKms(env) };
+  if (!isGoKmsSetUp(values, goKms)) return Object.freeze(parseValues(values, {}, cwd));
+  const settings = asKeysteadSettings(goKms);
+  const translated: Values = {};
+  for (const { name } of serverSettings) {
+    const value = settings[name];
+    if (value !== undefined) translated[name] = value;
+  }
+  return Object.freeze(parseValues({ ...translated, ...values }, goKms, cwd));
 }
 
-function parseValues(values: Values, cwd: string): Config {
+/**
+ * Whether Go KMS's names count: its API is on. Dev mode has it on without being told; there its root key is what tells a
+ * set-up of Go KMS from names such as DB_HOST that are meant for somebody else.
+ */
+function isGoKmsSetUp(values: Values, goKms: GoKmsValues): boolean {
+  const isOn = readFacades(values, readSwitch(values, "KEYSTEAD_DEV")).includes("go-kms");
+  return isOn && (values.KEYSTEAD_FACADES !== undefined || goKms.KEK !== undefined);
+}
+
+function parseValues(values: Values, goKms: GoKmsValues, cwd: string): Config {
   const devMode = readSwitch(values, "KEYSTEAD_DEV");
   const rootText = values.KEYSTEAD_ROOT_KEY;
   const root = rootText === undefined ? undefined : parseRootKey(rootText);
@@ -206,6 +236,8 @@ function parseValues(values: Values, cwd: string): Config {
         "is lower-case letters, digits and -",
       ) ?? "main",
     facades: readFacades(values, devMode),
+    goKms: goKmsConfigOf(goKms),
+    dekRotationDays: readDekRotation(values),
     plainLog:
       (readChoice(values, "KEYSTEAD_LOG_FORMAT", ["json", "text"] as const) ??
         (devMode ? "text" : "json")) === "text",
@@ -287,6 +319,15 @@ function readFacades(values: Values, devMode: boolean): readonly FacadeName[] {
       `is none, or some of ${facadeNames.join(", ")}, each once, between commas`,
     );
   return known;
+}
+
+function readDekRotation(values: Values): number | undefined {
+  const text = values.KEYSTEAD_DEK_ROTATION_DAYS ?? String(DEK_ROTATION_DAYS_DEFAULT);
+  if (text === "off") return undefined;
+  const days = /^[1-9][0-9]{0,3}$/.test(text) ? Number(text) : Infinity;
+  if (days > DEK_ROTATION_DAYS_MAX)
+    throw refused("KEYSTEAD_DEK_ROTATION_DAYS", `is 1 to ${DEK_ROTATION_DAYS_MAX} days, or off`);
+  return days;
 }
 
 function readLoginTtl(values: Values): number {

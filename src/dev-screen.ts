@@ -3,13 +3,17 @@ import { serviceFacts } from "./audit/auditor.ts";
 import type { CommitChange } from "./audit/change.ts";
 import type { Keystead } from "./compose.ts";
 import { KeysteadError } from "./errors.ts";
+import { ALL_PROJECTS } from "./policy/decide.ts";
 import { DEFAULT_PROJECT } from "./identity/projects.ts";
 
 const DEV_ACCOUNT = "dev-service";
 const DEV_TOKEN_SECONDS = 24 * 3600;
 
-/** Makes a service token of a day with the role `exporter` in the default project, and its account where there is none. */
-export async function makeDevToken({ services }: Keystead): Promise<string> {
+/**
+ * Makes a service token of a day with the role `exporter` in the default project, which manages clients where Go KMS's API
+ * is on, and its account where there is none.
+ */
+export async function makeDevToken({ config, services }: Keystead): Promise<string> {
   const { accounts, auditor, projects } = services;
   const commit = (action: string): CommitChange => {
     return (writes, facts) => auditor.commitChange({ ...serviceFacts(action), ...facts, version: 0 }, writes);
@@ -21,6 +25,9 @@ export async function makeDevToken({ services }: Keystead): Promise<string> {
     if (!(error instanceof KeysteadError) || error.code !== "account_exists") throw error;
   }
   await accounts.bind(DEV_ACCOUNT, { role: "exporter", project: project?.id ?? "" }, commit("account.bind"));
+  // Go KMS's routes ask for credentials in dev mode as well.
+  if (config.facades.includes("go-kms"))
+    await accounts.bind(DEV_ACCOUNT, { role: "client-admin", project: ALL_PROJECTS }, commit("account.bind"));
   const { plainToken } = await accounts.createToken(
     DEV_ACCOUNT,
     "dev",
@@ -35,6 +42,7 @@ export function devScreen({ config }: Keystead, addresses: readonly string[], to
   const [first = ""] = addresses;
   const scheme = config.tls === undefined ? "http" : "https";
   const url = `${scheme}://localhost:${first.slice(first.lastIndexOf(":") + 1)}`;
+  const forClients = config.facades.includes("go-kms") ? ", and for POST /auth/signup/generate" : "";
   const database = config.database && `PostgreSQL at ${config.database.address.host}`;
   const storage =
     database ?? config.dataPath ?? "memory only (set KEYSTEAD_ROOT_KEY and KEYSTEAD_DATA_PATH to keep it)";
@@ -51,7 +59,7 @@ export function devScreen({ config }: Keystead, addresses: readonly string[], to
     curl -s -X POST ${url}/v1/keys -H "Content-Type: application/json" -d '{"name":"mykey","type":"aes-256"}'
     curl -s -X POST ${url}/v1/encrypt/mykey -H "Content-Type: application/json" -d '{"plaintext":"hello"}'
 
-  Service token for key export (a day, this server only):
+  Service token for key export${forClients} (a day, this server only):
 
     ${token}
 

@@ -179,6 +179,12 @@ export const serverSettings = [
     help: `Other systems' APIs to serve, between commas (${facadeNames.join(", ")}), or none; dev mode serves all`,
   },
   {
+    name: "KEYSTEAD_DEK_ROTATION_DAYS",
+    flag: "dek-rotation-days",
+    example: "90",
+    help: "How many days old a client's data encryption key rotates by itself, or off (90 unless set)",
+  },
+  {
     name: "KEYSTEAD_LOG_FORMAT",
     flag: "log-format",
     example: "json",

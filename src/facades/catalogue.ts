@@ -3,8 +3,10 @@ import type { Facade } from "../http/facade/facade.ts";
 import { autoKms } from "./auto-kms/auto-kms.ts";
 import type { FacadeName } from "./facade-names.ts";
 import { miniKms } from "./mini-kms/mini-kms.ts";
+import { goKms } from "./go-kms/go-kms.ts";
 
 export const facades: Readonly<Record<FacadeName, Facade>> = {
   "auto-kms": autoKms,
   "mini-kms": miniKms,
+  "go-kms": goKms,
 };

@@ -88,8 +88,11 @@ export class Admission {
   }
 
   /** Who is asking. Throws `unauthenticated` or `rate_limited`. Without a promise where everything is at hand. */
-  identify(request: WireRequest): Caller | Promise<Caller> {
-    const caller = this.#options.authenticator.authenticate(request.header("authorization"));
+  identify(request: WireRequest, needsCredentials = false): Caller | Promise<Caller> {
+    const authorization = request.header("authorization");
+    // In dev mode whoever shows none would be `dev`.
+    if (needsCredentials && authorization === undefined) throw new KeysteadError("unauthenticated");
+    const caller = this.#options.authenticator.authenticate(authorization);
     return caller instanceof Promise
       ? caller.then((known) => this.#withinRate(known))
       : this.#withinRate(caller);

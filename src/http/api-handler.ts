@@ -38,6 +38,8 @@ export interface ApiRow {
   readonly bodyBytesMax: number | undefined;
   /** Asks for no credentials: the caller is anonymous. */
   readonly open?: boolean | undefined;
+  /** Asks for credentials in dev mode as well. */
+  readonly needsCredentials?: boolean | undefined;
   /** @param unreadable why there is no body; the caller is known, so that its refusal is recorded like any other */
   exchange(
     request: WireRequest,
@@ -60,7 +62,7 @@ export function apiHandler(
   row: ApiRow,
 ): (request: WireRequest) => Promise<WireResponse> {
   const meter = metrics.requestMeter(row.method, path);
-  const { action, severity, bodyBytesMax, open } = row;
+  const { action, severity, bodyBytesMax, open, needsCredentials = false } = row;
 
   return (request) => {
     const startedAt = performance.now();
@@ -86,7 +88,7 @@ export function apiHandler(
     admission.admitAddress(request);
     let caller: Caller;
     try {
-      const identified = open === true ? anonymousCaller : admission.identify(request);
+      const identified = open === true ? anonymousCaller : admission.identify(request, needsCredentials);
       caller = identified instanceof Promise ? await identified : identified;
     } catch (thrown) {
       const { code } = asKeysteadError(thrown);

@@ -236,6 +236,18 @@ export class Accounts {
     });
   }
 
+  /** Gives an account other roles in the place of those that it had. */
+  async rebind(
+    name: string,
+    plan: (bindings: readonly Binding[]) => readonly Binding[],
+    details: Readonly<Record<string, string>>,
+    commit: CommitChange,
+    along: readonly Write[] = [],
+  ): Promise<Account> {
+    const commitBoth: CommitChange = (writes, facts) => commit([...writes, ...along], facts);
+    return this.#change(name, commitBoth, (bindings) => ({ bindings: plan(bindings), details }));
+  }
+
   /** Makes a token for an account; its plain text is in the answer and nowhere else. */
   async createToken(
     name: string,

@@ -5,7 +5,8 @@
  */
 import type { CommitChange } from "../audit/change.ts";
 import { KeysteadError } from "../errors.ts";
-import { StoreConflict } from "../storage/store.ts";
+import type { Binding } from "../policy/decide.ts";
+import { StoreConflict, type Write } from "../storage/store.ts";
 import type { Account, Accounts } from "./accounts.ts";
 import { assertPassword, type Passwords } from "./passwords.ts";
 import { parseRefreshToken } from "./refresh-token.ts";
@@ -41,11 +42,18 @@ export interface Login {
 }
 
 export interface LoginInput {
+  /** The name that came: wrong passwords are counted under it. */
   readonly account: string;
   readonly password: string;
   /** The client's, and as limits count it. */
   readonly address: string;
   readonly limitedAddress: string;
+}
+
+/** What makes an account a client. */
+export interface ClientParts {
+  readonly bindings: readonly Binding[];
+  writes(account: Account): Promise<readonly Write[]>;
 }
 
 export class Logins {
@@ -60,8 +68,17 @@ export class Logins {
    * @param onKnown told of an account that is there, before its password is judged
    */
   async create(input: LoginInput, commit: CommitChange, onKnown: (account: Account) => void): Promise<Login> {
+    return this.prove(await this.#options.accounts.find(input.account), input, commit, onKnown);
+  }
+
+  /** The same for an account that was looked for by other means; undefined where there is none. */
+  async prove(
+    account: Account | undefined,
+    input: LoginInput,
+    commit: CommitChange,
+    onKnown: (account: Account) => void,
+  ): Promise<Login> {
     const { accounts, passwords, sessions } = this.#options;
-    const account = await accounts.find(input.account);
     if (account !== undefined) onKnown(account);
     const { isRight, writes } = await passwords.check({
       name: input.account,
@@ -105,30 +122,44 @@ export class Logins {
     }
   }
 
-  /** Makes the account that a signup allows, with a password, and logs it in. */
+  /**
+   * Makes the account that a signup allows, with a password, and logs it in.
+   * @param asClient what else a client gets: a signup is for a client or for another account, and never for both
+   */
   async redeem(
     token: string,
     password: string,
     address: string,
     commit: CommitChange,
     onKnown: (account: Account) => void,
+    asClient?: (clientName: string) => Promise<ClientParts>,
   ): Promise<Login> {
     const { accounts, passwords, sessions, signups } = this.#options;
     const signup = await signups.byToken(token);
+    if ((signup.client === undefined) !== (asClient === undefined))
+      throw new KeysteadError("unauthenticated");
     assertPassword(password);
-    const { account, write } = accounts.making(signup.name, signup.kind, signup.bindings);
+    const client = signup.client === undefined ? undefined : await asClient?.(signup.client);
+    const { account, write } = accounts.making(signup.name, signup.kind, client?.bindings ?? signup.bindings);
+    const more = (await client?.writes(account)) ?? [];
     const setting = await passwords.setting(account.id, password, "fresh");
     const issued = await sessions.opening(account.id, address);
     onKnown(account);
     try {
-      return await this.#commit(account, issued, commit, [write, ...setting, signups.using(signup)], {
-        signup: signup.id,
-      });
+      return await this.#commit(
+        account,
+        issued,
+        commit,
+        [write, ...more, ...setting, signups.using(signup)],
+        {
+          signup: signup.id,
+        },
+      );
     } catch (error) {
       const { cause } = error instanceof KeysteadError ? error : {};
       if (!(cause instanceof StoreConflict)) throw error;
       if (cause.table === "signups") throw new KeysteadError("unauthenticated");
-      if (cause.table === "accounts") throw new KeysteadError("account_exists");
+      if (["accounts", "clients"].includes(cause.table)) throw new KeysteadError("account_exists");
       throw error;
     }
   }

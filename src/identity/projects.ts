@@ -9,7 +9,7 @@ import { recordAgeMsMax, RecordCache } from "../record-cache.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
 import type { Schema } from "../storage/schema.ts";
 import { sliceOf, type Slice } from "../storage/slice.ts";
-import { StoreConflict, type Store } from "../storage/store.ts";
+import { StoreConflict, type Store, type Write } from "../storage/store.ts";
 
 export const DEFAULT_PROJECT = "default";
 const CACHE_ENTRIES = 10_000;
@@ -74,12 +74,17 @@ export class Projects {
     );
   }
 
+  /** A fresh project, and the write that makes it. */
+  making(name: string): { readonly project: Project; readonly write: Write } {
+    const project: Project = { id: randomId(), name, revision: 1, createdAt: new Date().toISOString() };
+    return { project, write: { insert: "projects", row: this.#rowOf(project) } };
+  }
+
   /** Makes a project. Throws `project_exists`. */
   async create(name: string, commit: CommitChange): Promise<Project> {
-    const project: Project = { id: randomId(), name, revision: 1, createdAt: new Date().toISOString() };
-    const row = this.#rowOf(project);
+    const { project, write } = this.making(name);
     try {
-      await commit([{ insert: "projects", row }], { resource: `project:${name}` });
+      await commit([write], { resource: `project:${name}` });
     } catch (error) {
       throw error instanceof StoreConflict ? new KeysteadError("project_exists") : error;
     }
@@ -102,13 +107,27 @@ export class Projects {
       if (name === DEFAULT_PROJECT)
         throw new KeysteadError("invalid_body", { detail: "the default project stays" });
       if (project.state === "pending_deletion") throw new KeysteadError("project_pending_deletion");
-      const deletion = {
-        requestedAt: new Date(nowMs).toISOString(),
-        dueAt: new Date(nowMs + days * DAY_MS).toISOString(),
-      };
-      const freed = freesName ? { name: `~${project.id}`, nameBefore: project.name } : {};
-      return { ...project, ...freed, state: "pending_deletion", deletion };
+      return toBeDeleted(project, days, nowMs, freesName);
     });
+  }
+
+  /**
+   * The same as a part of another change: its writes, none where the project goes already, and `done`, to be called when
+   * they were committed, or may have been.
+   */
+  async ending(
+    id: string,
+    days: number,
+    nowMs: number,
+  ): Promise<{ readonly writes: readonly Write[]; done(): void }> {
+    const project = await this.#find({ id });
+    const isThere = project !== undefined && (project.state ?? "enabled") === "enabled";
+    return {
+      writes: isThere ? [this.#updating(project, toBeDeleted(project, days, nowMs))] : [],
+      done: () => {
+        if (project !== undefined) this.#cache.forget(project.name);
+      },
+    };
   }
 
   /**
@@ -151,11 +170,9 @@ export class Projects {
     const project = (await this.#find({ name })) ?? (await this.#nameless(name));
     if (project === undefined || project.state === "destroyed") throw new KeysteadError("project_not_found");
     const next = { ...(await step(project)), revision: project.revision + 1 };
-    const { name: column, revision, due_at, sealed } = this.#rowOf(next);
-    const set = { name: column, revision, due_at, sealed };
-    const where = { id: project.id, revision: project.revision };
+    const column = next.name;
     try {
-      await commit([{ update: "projects", where, set }], {
+      await commit([this.#updating(project, next)], {
         resource: `project:${project.nameBefore ?? project.name}`,
       });
     } catch (error) {
@@ -172,6 +189,15 @@ export class Projects {
   async #nameless(id: string): Promise<Project | undefined> {
     const project = await this.#find({ id });
     return project?.nameBefore === undefined ? undefined : project;
+  }
+
+  #updating({ id, revision: before }: Project, next: Project): Write {
+    const { name, revision, due_at, sealed } = this.#rowOf({ ...next, revision: before + 1 });
+    return {
+      update: "projects",
+      where: { id, revision: before },
+      set: { name, revision, due_at, sealed },
+    };
   }
 
   #rowOf(project: Project): Schema["projects"] {
@@ -195,6 +221,15 @@ export class Projects {
     }
     return { ...record, id: row.id, revision: row.revision };
   }
+}
+
+function toBeDeleted(project: Project, days: number, nowMs: number, freesName = false): Project {
+  const deletion = {
+    requestedAt: new Date(nowMs).toISOString(),
+    dueAt: new Date(nowMs + days * DAY_MS).toISOString(),
+  };
+  const freed = freesName ? { name: `~${project.id}`, nameBefore: project.name } : {};
+  return { ...project, ...freed, state: "pending_deletion", deletion };
 }
 
 function withoutDeletion(project: Project): Project {

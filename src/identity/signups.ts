@@ -24,6 +24,8 @@ interface SignupRecord {
   readonly name: string;
   readonly kind: AccountKind;
   readonly bindings: readonly Binding[];
+  /** The name of the client that it is for: then the account gets its project and rights when it is made. */
+  readonly client?: string;
   readonly createdAt: string;
   readonly expiresAt: string;
 }
@@ -47,6 +49,7 @@ export interface SignupInput {
   readonly kind: AccountKind;
   readonly ttlSeconds: number;
   readonly bindings: readonly Omit<Binding, "id">[];
+  readonly client?: string | undefined;
 }
 
 export class Signups {
@@ -58,7 +61,7 @@ export class Signups {
 
   /** Makes a signup; its token is in the answer and nowhere else. */
   async create(
-    { name, kind, ttlSeconds, bindings }: SignupInput,
+    { name, kind, ttlSeconds, bindings, client }: SignupInput,
     commit: CommitChange,
     along: readonly Write[] = [],
   ): Promise<{ readonly token: string; readonly signup: Signup }> {
@@ -72,6 +75,7 @@ export class Signups {
       name,
       kind,
       bindings: bindings.map((binding) => ({ ...binding, id: randomId() })),
+      ...(client === undefined ? {} : { client }),
       createdAt: new Date(time * 1000).toISOString(),
       expiresAt: new Date((time + ttlSeconds) * 1000).toISOString(),
     };

@@ -6,6 +6,7 @@
  */
 import { Buffer } from "node:buffer";
 import { outboxPlace } from "../audit/outbox.ts";
+import { clientPlace } from "../identity/clients.ts";
 import { credentialPlace, credentialValuePlace } from "../credentials/credentials.ts";
 import { accountPlace, tokenPlace } from "../identity/accounts.ts";
 import { issuerPlace } from "../identity/issuer-book.ts";
@@ -124,6 +125,12 @@ export const sealedTables: readonly SealedTable[] = [
     orderBy: "id",
     primaryKey: ["id"],
     places: { sealed: ({ id, revision }) => tokenPlace(id, revision) },
+  }),
+  sealed({
+    table: "clients",
+    orderBy: "number",
+    primaryKey: ["number"],
+    places: { sealed: ({ number }) => clientPlace(number) },
   }),
   sealed({
     table: "passwords",

@@ -44,6 +44,8 @@ export interface KeyRecord {
   readonly deletion?: KeyDeletion;
   /** Raw material may be handed to callers with `kms:export_key`; such a key never encrypts on the server. */
   readonly exportable: boolean;
+  /** Made to be handed out to its holders, who encrypt with it: it rotates by itself although it is exportable. */
+  readonly dek?: true;
   /** True where only the public part was imported. */
   readonly publicOnly: boolean;
   readonly description?: string;

@@ -3,6 +3,7 @@
  * Invariant: a change is committed with its audit entry at the next revision, or not at all; two concurrent rotations
  * make two versions. What is remembered is bounded, and dropped or replaced at the moment a change is durable.
  */
+import type { SecretBytes } from "../bytes.ts";
 import { purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
 import type { ExportedMaterial, ImportedKey, KeyFormat, Material } from "../crypto/material.ts";
 import type { CryptoProvider, KeyKind } from "../crypto/provider.ts";
@@ -47,6 +48,8 @@ export interface KeySpec {
   /** Who makes and opens its material; the default provider where it is absent. */
   readonly provider?: string | undefined;
   readonly exportable: boolean;
+  /** As in `KeyRecord`. */
+  readonly dek?: true | undefined;
   readonly description?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly rotationPeriodDays?: number | undefined;
@@ -78,6 +81,8 @@ export interface KeyringOptions {
 export class Keyring {
   readonly keyCache: RecordCache<Key>;
   readonly versionCache: RecordCache<OpenedVersion>;
+  /** Versions of keys that are handed out. */
+  readonly dekCache: RecordCache<SecretBytes>;
   readonly #options: KeyringOptions;
   /** The version that a remembered key encrypts with, without a look-up by text; it goes with the key. */
   readonly #latest = new WeakMap<Key, OpenedVersion>();
@@ -91,6 +96,7 @@ export class Keyring {
     });
     // A version's material never changes; whether it may be used is asked of the key each time.
     this.versionCache = new RecordCache({ entriesMax: CACHE_ENTRIES, ageMsMax: undefined });
+    this.dekCache = new RecordCache({ entriesMax: CACHE_ENTRIES, ageMsMax: undefined });
   }
 
   /** The key of this name or id. Throws `key_not_found`. Without a promise where it is at hand. */
@@ -129,9 +135,10 @@ export class Keyring {
     const createdAt = this.#nowText();
     const publicOnly = material.form === "spki";
     const { description, labels, rotationPeriodDays } = spec;
+    const dek = spec.dek === true ? { dek: true as const } : {};
     const asked: KeyAlias[] = [];
     for (const alias of spec.aliases ?? []) asked.push(await this.#options.aliases.listed(projectId, alias));
-    if (rotationPeriodDays !== undefined) assertRotates({ exportable: spec.exportable, publicOnly });
+    if (rotationPeriodDays !== undefined) assertRotates({ exportable: spec.exportable, publicOnly, ...dek });
     const bare: Key = {
       id: randomId(),
       projectId,
@@ -143,6 +150,7 @@ export class Keyring {
       state: "enabled",
       createdAt,
       exportable: spec.exportable,
+      ...dek,
       publicOnly,
       ...(description === undefined ? {} : { description }),
       ...(labels === undefined ? {} : { labels }),
@@ -386,7 +394,10 @@ export class Keyring {
       ];
       return { next, writes, version: 0 };
     });
-    for (const { version } of destroyed.versions) this.versionCache.forget(`${id}/${version}`);
+    for (const { version } of destroyed.versions) {
+      this.versionCache.forget(`${id}/${version}`);
+      this.dekCache.forget(`${id}/${version}`);
+    }
     return destroyed;
   }
 
@@ -406,6 +417,12 @@ export class Keyring {
       return opened;
     }
     return this.versionCache.get(handle, () => this.#options.keys.openVersion(key, version));
+  }
+
+  /** The raw bytes of a version, remembered, to be handed out. Throws `key_version_not_found`. */
+  dekBytes(key: Key, version: number): SecretBytes | Promise<SecretBytes> {
+    const handle = `${key.id}/${version}`;
+    return this.dekCache.peek(handle) ?? this.#loadDek(handle, key, version);
   }
 
   /** The stored material of a version, for export. Throws `key_version_not_found`. */
@@ -436,6 +453,15 @@ export class Keyring {
       if (latestVersion(again) > latestVersion(key)) return again;
       return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key));
     });
+  }
+
+  async #loadDek(handle: string, key: Key, version: number): Promise<SecretBytes> {
+    const bytes = await this.dekCache.get(handle, async () => {
+      const exported = await this.exportKey(key, await this.material(key, version), "raw");
+      return exported.format === "raw" ? exported.bytes : undefined;
+    });
+    if (bytes === undefined) throw new KeysteadError("key_not_exportable");
+    return bytes;
   }
 
   #aliasWrites(key: Key, aliases: readonly KeyAlias[]): Write[] {

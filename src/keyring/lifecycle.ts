@@ -146,9 +146,10 @@ export function updating(update: KeyUpdate): Step {
 }
 
 /** Throws where a key cannot rotate by itself. */
-export function assertRotates(key: Pick<Key, "exportable" | "publicOnly">): void {
+export function assertRotates(key: Pick<Key, "dek" | "exportable" | "publicOnly">): void {
   const field = "rotation_period_days";
-  if (key.exportable)
+  // Its holders ask anew every few minutes; whoever exports another key would not hear of a new version.
+  if (key.exportable && key.dek !== true)
     throw new KeysteadError("invalid_body", { field, detail: "an exportable key does not rotate by itself" });
   if (key.publicOnly) throw new KeysteadError("key_public_only");
 }

@@ -1,7 +1,7 @@
 /**
  * Scopes (what can be allowed), the built-in roles (named sets of scopes), and what an own role is made of.
- * Invariant: default deny: what no scope of a bound role allows is refused. `kms:export_key` is in no role that a person
- * gets by being an administrator. No own role has a built-in one's name.
+ * Invariant: default deny: what no scope of a bound role allows is refused. `kms:export_key` and `kms:use_dek` are in no role that
+ * a person gets by being an administrator. No own role has a built-in one's name.
  */
 export const scopes = [
   "kms:create_key",
@@ -14,6 +14,7 @@ export const scopes = [
   "kms:revoke_key",
   "kms:delete_key",
   "kms:export_key",
+  "kms:use_dek",
   "kms:encrypt",
   "kms:decrypt",
   "kms:sign",
@@ -60,7 +61,7 @@ const operatorScopes: Scope[] = [
 export const roles = {
   admin: role(
     "Everything but the export of raw keys; bound to all projects also accounts and projects",
-    scopes.filter((scope) => scope !== "kms:export_key"),
+    scopes.filter((scope) => scope !== "kms:export_key" && scope !== "kms:use_dek"),
   ),
   operator: role("Uses keys and secrets; does not make, rotate or revoke keys", operatorScopes),
   reader: role("Sees keys and the names of secrets; uses nothing", readerScopes),
@@ -77,6 +78,11 @@ export const roles = {
     "kms:read_key",
     "kms:export_key",
   ]),
+  client: role(
+    "For a service with data encryption keys of its own: makes, fetches, rotates and deletes them",
+    ["kms:create_key", "kms:read_key", "kms:rotate_key", "kms:delete_key", "kms:use_dek"],
+  ),
+  "client-admin": role("Bound to all projects: accounts, and with them the clients", ["kms:manage_accounts"]),
 } as const satisfies Record<string, Role>;
 
 export type RoleName = keyof typeof roles;

@@ -29,6 +29,7 @@ export interface RecordPlace {
     | "credential"
     | "project"
     | "account"
+    | "client"
     | "token"
     | "password"
     | "signup"

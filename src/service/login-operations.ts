@@ -290,9 +290,10 @@ export const accountDelete: GlobalMutation<Named, undefined> = {
   resource: accountResource,
   async run(context, { name }) {
     const account = await another(context, name);
-    const { accounts, sessions, passwords, signups } = context.services;
+    const { accounts, clients, sessions, passwords, signups } = context.services;
     const ending = await sessions.ending(account.id);
     const writes = [
+      clients.ending(account.id),
       ...ending.writes,
       passwords.ending(account.id),
       signups.endingName(name),
@@ -339,7 +340,7 @@ async function ownOrManaged(
 }
 
 /** The account, unless it is the caller's own: so that whoever ends an account is left to undo it. */
-async function another({ services, caller }: OperationContext, name: string): Promise<Account> {
+export async function another({ services, caller }: OperationContext, name: string): Promise<Account> {
   const account = await services.accounts.byName(name);
   if (account.id === caller.accountId) {
     throw new KeysteadError("invalid_body", { detail: "an account neither disables nor deletes itself" });
@@ -348,7 +349,7 @@ async function another({ services, caller }: OperationContext, name: string): Pr
 }
 
 /** A write that applies only while the caller's account is as it is now: of two who end one another, one stays. */
-async function stillManaging({ services, caller }: OperationContext): Promise<readonly Write[]> {
+export async function stillManaging({ services, caller }: OperationContext): Promise<readonly Write[]> {
   if (caller.accountId === undefined) return [];
   const own = await services.accounts.stored(caller.accountId);
   if (own === undefined || own.state === "disabled") throw new KeysteadError("forbidden");

@@ -11,6 +11,8 @@ import { KeysteadError } from "../errors.ts";
 import type { Credentials } from "../credentials/credentials.ts";
 import type { Accounts } from "../identity/accounts.ts";
 import type { Caller } from "../identity/caller.ts";
+import type { ClientAccounts } from "../identity/client-accounts.ts";
+import type { Clients } from "../identity/clients.ts";
 import type { JwtRevocations } from "../identity/jwt.ts";
 import type { Logins } from "../identity/logins.ts";
 import type { Passwords } from "../identity/passwords.ts";
@@ -34,6 +36,10 @@ export interface Services {
   readonly credentials: Credentials;
   readonly projects: Projects;
   readonly accounts: Accounts;
+  readonly clients: Clients;
+  readonly clientAccounts: ClientAccounts;
+  /** When data encryption keys that are handed out rotate by themselves; undefined: never. */
+  readonly dekRotationDays: number | undefined;
   readonly roles: RoleBook;
   readonly issuers: IssuerBook;
   /** All operations that are served, by their ids. */

@@ -8,6 +8,7 @@ import { addBarrierProgress } from "./migrations/barrier-progress.ts";
 import type { ColumnTypes } from "./migrations/column-types.ts";
 import { addCredentials } from "./migrations/credentials.ts";
 import { createFirstTables } from "./migrations/first-tables.ts";
+import { addClients } from "./migrations/clients.ts";
 import { addJobsAndIdempotency } from "./migrations/jobs-and-idempotency.ts";
 import { addKeyAliases } from "./migrations/key-aliases.ts";
 import { addLogins } from "./migrations/logins.ts";
@@ -24,6 +25,7 @@ const migrations: readonly Migration[] = [
   addRolesAndIssuers,
   addBarrierProgress,
   addCredentials,
+  addClients,
 ];
 
 /** What a database of this program states; an older program refuses it. */

@@ -100,6 +100,16 @@ export interface Schema {
     expires_at: string;
     sealed: Uint8Array;
   };
+  /** Service accounts under names that are in no column; `name_hash` is a keyed hash. */
+  clients: {
+    number: number;
+    name_hash: Uint8Array;
+    account_id: string;
+    created_at: string;
+    sealed: Uint8Array;
+  };
+  /** The last number that was given of each series. */
+  counters: { name: string; value: number };
   /** The keys that sign logins and signups; `id` is their `kid`. */
   signing_keys: { id: string; created_at: string; sealed: Uint8Array };
   roles: {

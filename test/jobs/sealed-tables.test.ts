@@ -10,6 +10,9 @@ import { temporaryFolder } from "../harness.ts";
 /** Columns of bytes that are hashes, or that the root key has wrapped. */
 const plainBytes = [
   "barrier_keys.wrapped",
+  "clients.name_hash",
+  "credentials.given_hash",
+  "credentials.record_hash",
   "idempotency.id",
   "jwt_revocations.subject_hash",
   "key_aliases.id",

@@ -37,6 +37,8 @@ const expectedScopes: Record<RoleName, string> = {
   encrypter: "encrypt generate_data_key verify read_key",
   decrypter: "decrypt read_key",
   signer: "sign mac verify read_key",
+  client: "create_key read_key rotate_key delete_key use_dek",
+  "client-admin": "manage_accounts",
   exporter: "create_key read_key export_key",
 };
 
@@ -185,7 +187,7 @@ describe("the decision", () => {
   test("denies everything in the project of a binding whose role is not there, and nothing elsewhere", () => {
     const admin: Binding = { id: "a", role: "admin", project: ALL_PROJECTS };
     const lost: Binding = { id: "b", role: "gone", project: "p1", pattern: "orders*" };
-    for (const asked of scopes.filter((name) => name !== "kms:export_key")) {
+    for (const asked of scopes.filter((name) => !["kms:export_key", "kms:use_dek"].includes(name))) {
       assert.equal(
         decide([admin, lost], asked, { project: "p1", name: "billing" }, noOwnRoles),
         false,
@@ -347,6 +349,8 @@ describe("the native operations", () => {
     const asked = new Set([...operations.values()].map((operation) => operation.scope));
     // Read by project.list to decide what its caller sees.
     asked.add("kms:read_projects");
+    // Asked for by the operations of Go KMS's API.
+    asked.add("kms:use_dek");
     assert.deepEqual(
       scopes.filter((name) => !asked.has(name)),
       [],

@@ -100,6 +100,16 @@ export class FacadeCall {
     );
   }
 
+  /** The same request in the caller's own project, where it is a client. Without a promise where that is at hand. */
+  atHome(): FacadeCall | Promise<FacadeCall> {
+    const { accountId } = this.caller;
+    if (accountId === undefined) return this;
+    const client = this.#door.services.clients.ofAccount(accountId);
+    const home = (found: { readonly project: string } | undefined): FacadeCall =>
+      found === undefined ? this : this.inProject(found.project);
+    return client instanceof Promise ? client.then(home) : home(client);
+  }
+
   /**
    * The id of the key that has a name of a facade's own; an id that leads nowhere where none has. Only an operation that
    * is given the id tells which.

@@ -17,6 +17,8 @@ export interface Facade {
   readonly title?: string;
   /** What it is, in one sentence, for the API's description. */
   readonly description: string;
+  /** Its rows ask for credentials in dev mode as well, but for open ones. */
+  readonly needsCredentials?: true;
   /** The paths that are its own: one that ends in `/` stands for all below it, another for itself. */
   readonly owns: readonly string[];
   readonly routes: readonly AnyFacadeRoute[];
