@@ -7,8 +7,15 @@ import { sealedTables } from "../../src/jobs/sealed-tables.ts";
 import { openSqlite } from "../../src/storage/sqlite.ts";
 import { temporaryFolder } from "../harness.ts";
 
-/** Columns of bytes that are hashes, or that the root key has wrapped. */
-const plainBytes = ["barrier_keys.wrapped", "idempotency.id", "jwt_revocations.subject_hash", "tokens.hash"];
+/** Columns of bytes that are hashes, under a secret that outlives the barrier's keys or none, or that the root key has wrapped. */
+const plainBytes = [
+  "barrier_keys.wrapped",
+  "idempotency.id",
+  "jwt_revocations.subject_hash",
+  "key_aliases.id",
+  "sessions.family_hash",
+  "tokens.hash",
+];
 /** Sealed values that stand as text. */
 const sealedTexts = ["outbox.entry"];
 
