@@ -10,7 +10,14 @@ import { findBun } from "./runtime.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** Suites that start processes of their own on a given runtime, or take long: once is enough. */
-const bunOnly = ["test/cli/", "test/crash/", "test/docs/", "test/vectors/", "test/http/docs-page.test.ts"];
+const bunOnly = [
+  "test/cli/",
+  "test/crash/",
+  "test/docs/",
+  "test/vectors/",
+  "test/http/docs-page.test.ts",
+  "test/storage/postgres-outage.test.ts",
+];
 const TEST_MS_MAX = 300_000;
 
 let passed = 0;

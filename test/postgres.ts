@@ -40,6 +40,13 @@ export function newDatabaseOn({ port }: TestPostgres): Promise<string> {
   return makeDatabase(urlOf(port, "postgres"));
 }
 
+/** The URL of a new database that holds what another one holds, which nobody is connected to. */
+export async function copyDatabase(url: string): Promise<string> {
+  const source = new URL(url).pathname.slice(1);
+  shared ??= sharedServer();
+  return makeDatabase(await shared, source);
+}
+
 /** The URL of another database on the same server. */
 export function urlOf(port: number, database: string): string {
   return `postgres://keystead@127.0.0.1:${port}/${database}`;
@@ -100,9 +107,9 @@ async function sharedServer(): Promise<string> {
   return (process.env[SHARED] = urlOf(port, "postgres"));
 }
 
-async function makeDatabase(server: string): Promise<string> {
+async function makeDatabase(server: string, template = "template0"): Promise<string> {
   const name = `test_${process.pid}_${++databases}_${Math.random().toString(36).slice(2)}`;
-  await query(server, `create database ${name} template template0`);
+  await query(server, `create database ${name} template ${template}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
   return url.href;

@@ -2,38 +2,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Client } from "pg";
 import { migrate, SCHEMA_VERSION } from "../../src/storage/migrations.ts";
-import { parseDatabaseUrl } from "../../src/storage/database-url.ts";
-import type { Database } from "../../src/storage/database.ts";
-import { reachPostgres } from "../../src/storage/postgres-database.ts";
 import { postgresTypes } from "../../src/storage/migrations/column-types.ts";
 import { kyselyOver } from "../../src/storage/postgres-connection.ts";
-import type { Store } from "../../src/storage/store.ts";
 import { StartRefused } from "../../src/start-refused.ts";
 import { until } from "../audit/test-auditor.ts";
 import { newDatabase, query } from "../postgres.ts";
+import { openPostgres as open, reach } from "./open-postgres.ts";
 import { project, storeContract } from "./store-contract.ts";
-
-let boots = 0;
-
-function reach(url: string, node = "main"): Promise<Database> {
-  const address = parseDatabaseUrl(url);
-  assert.ok(typeof address === "object");
-  return reachPostgres({ address, ca: undefined, connectionsMax: 10, node, bootId: `boot${++boots}` });
-}
-
-async function open(url: string, node?: string): Promise<Store> {
-  const database = await reach(url, node);
-  try {
-    const store = await database.open((error) => {
-      throw error;
-    });
-    await database.ready();
-    return store;
-  } catch (error) {
-    await database.release();
-    throw error;
-  }
-}
 
 async function refusal(starting: Promise<unknown>): Promise<string> {
   const error = await starting.then(
