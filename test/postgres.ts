@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { Client } from "pg";
+import type { CertificateFiles } from "./certificates.ts";
 
 /** Bun runs all test files in one process, with modules of their own: this is how they share one server. */
 const SHARED = "KSTEST_POSTGRES";
@@ -69,9 +70,11 @@ export async function query(
 
 /**
  * Starts a server for one test alone.
- * @param durable flushes to the disk as an operator's would
+ * @param options durable flushes to the disk as an operator's would; tls takes encrypted connections as well
  */
-export async function startPostgres(options: { readonly durable?: boolean } = {}): Promise<TestPostgres> {
+export async function startPostgres(
+  options: { readonly durable?: boolean; readonly tls?: CertificateFiles } = {},
+): Promise<TestPostgres> {
   const keeper = spawn(
     process.execPath,
     [join(import.meta.dirname, "postgres-keeper.mjs"), JSON.stringify(options)],

@@ -118,7 +118,7 @@ describe("keystead rotate root", () => {
     const env = { KEYSTEAD_ROOT_KEY: ROOT_KEY, KEYSTEAD_DATA_PATH: join(cwd, "absent") };
     const refused = await runCli(["rotate", "root"], { env, cwd, stdin: NEW_ROOT });
     assert.equal(refused.status, 1);
-    assert.match(refused.stderr, /there is no data path/);
+    assert.match(refused.stderr, /there is nothing to put under a new root key/);
   });
 });
 

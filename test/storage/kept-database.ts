@@ -14,6 +14,8 @@ export interface KeptDatabase {
   /** The settings of a service on it. */
   readonly settings: Record<string, string>;
   readonly sql: Sql;
+  /** The names of all its tables. */
+  tables(): Promise<string[]>;
   /** Another one that holds the same. No service may be running on this one. */
   copy(): Promise<KeptDatabase>;
 }
@@ -24,16 +26,18 @@ export async function keptDatabase(store: OnStore["store"]): Promise<KeptDatabas
 }
 
 function inFolder(folder: string): KeptDatabase {
+  const sql: Sql = (text, ...values) => {
+    const database = new DatabaseSync(join(folder, "keystead.db"));
+    try {
+      return Promise.resolve(database.prepare(text).all(...values));
+    } finally {
+      database.close();
+    }
+  };
   return {
     settings: { KEYSTEAD_DATA_PATH: folder },
-    sql(text, ...values) {
-      const database = new DatabaseSync(join(folder, "keystead.db"));
-      try {
-        return Promise.resolve(database.prepare(text).all(...values));
-      } finally {
-        database.close();
-      }
-    },
+    sql,
+    tables: () => names(sql("select name from sqlite_master where type = 'table'")),
     copy() {
       const copy = temporaryFolder();
       cpSync(join(folder, "keystead.db"), join(copy, "keystead.db"));
@@ -53,6 +57,17 @@ async function onServer(url: string): Promise<KeptDatabase> {
         values.map((value) => (value instanceof Uint8Array ? Buffer.from(value) : value)),
       );
     },
+    tables: () =>
+      names(
+        query(
+          url,
+          "select table_name as name from information_schema.tables where table_schema = 'keystead'",
+        ),
+      ),
     copy: async () => onServer(await copyDatabase(url)),
   };
+}
+
+async function names(rows: Promise<Record<string, unknown>[]>): Promise<string[]> {
+  return (await rows).map(({ name }) => String(name));
 }
