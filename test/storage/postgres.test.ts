@@ -217,6 +217,27 @@ describe("a PostgreSQL database", () => {
     await store.close();
   });
 
+  test("leaves nothing of a wrapping that another root key's took the place of", async () => {
+    const url = await newDatabase();
+    const store = await open(url);
+    const wrapped = new Uint8Array(Buffer.from("canary-of-a-replaced-wrapping"));
+    const row = { version: 1, wrapped, created_at: "2026", records_left: null, unused_since: null };
+    await store.commit([{ insert: "barrier_keys", row }]);
+    assert.equal(await store.scrub(), true);
+    const holds = async (): Promise<boolean> => {
+      await query(url, "checkpoint");
+      const path = "pg_relation_filepath('keystead.barrier_keys')";
+      const [file] = await query(url, `select pg_read_binary_file(${path}) as bytes`);
+      return (file?.["bytes"] as Buffer).includes(wrapped);
+    };
+    const set = { wrapped: new Uint8Array(32) };
+    await store.commit([{ update: "barrier_keys", where: { version: 1 }, set }]);
+    assert.equal(await holds(), true);
+    assert.equal(await store.scrub(), true);
+    assert.equal(await holds(), false);
+    await store.close();
+  });
+
   test("is asked again to scrub while somebody may still see what was deleted", async () => {
     const url = await newDatabase();
     const store = await open(url);
