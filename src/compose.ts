@@ -57,6 +57,8 @@ const GRACE_MS = 10_000;
 export interface ComposeOptions {
   /** Lets a data path be made without a way to log in: `keystead init` makes the first account itself. */
   readonly initialising?: boolean;
+  /** Refuses an empty database instead of making its first records. */
+  readonly existing?: boolean;
   /** For tests: a lower limit of nonces a key version, and an audit log that fails on demand. */
   readonly noncesMax?: number;
   /** For tests: what the hash of a password costs. */
@@ -118,6 +120,8 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
   let providers: Providers | undefined;
   try {
     unwrapAll(seal, place, database.barrierKeys);
+    if (options.existing === true && database.barrierKeys.length === 0)
+      throw new StartRefused(`there is nothing in this ${place} yet; nothing was changed`);
     refuseUnreachable(config, options, database.barrierKeys.length === 0);
     providers = await openProviders(config.providerFiles, config.provider, options.providers);
     const opened = await database.open(onFatal);

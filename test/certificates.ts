@@ -36,6 +36,37 @@ export function makeCertificate(kind: CertificateKind, serial: number): Certific
   return { certFile, keyFile };
 }
 
+export interface Authority {
+  readonly caFile: string;
+  /** Makes a certificate for these names, as in `DNS:localhost,IP:127.0.0.1`. */
+  issue(names: string, options?: { readonly expired?: boolean }): CertificateFiles;
+}
+
+/** Makes an authority that signs the certificates of others. */
+export function makeAuthority(): Authority {
+  const folder = temporaryFolder();
+  const [caFile, caKeyFile] = [join(folder, "ca.pem"), join(folder, "ca.key")];
+  const run = (...args: readonly string[]): void => {
+    execFileSync("openssl", args, { stdio: ["ignore", "ignore", "pipe"] });
+  };
+  const request = ["req", "-nodes", "-newkey", ...algorithm.ecdsa];
+  const subject = ["-subj", "/CN=Authority of a test"];
+  run(...request, "-x509", "-days", "2", ...subject, "-keyout", caKeyFile, "-out", caFile);
+  return {
+    caFile,
+    issue(names, { expired = false } = {}) {
+      const own = temporaryFolder();
+      const [certFile, keyFile, asked] = [join(own, "tls.pem"), join(own, "tls.key"), join(own, "tls.csr")];
+      const extension = ["-addext", `subjectAltName=${names}`];
+      run(...request, "-subj", "/CN=database", ...extension, "-keyout", keyFile, "-out", asked);
+      const days = expired ? "-1" : "2";
+      const signed = ["-CA", caFile, "-CAkey", caKeyFile, "-days", days, "-copy_extensions", "copy"];
+      run("x509", "-req", "-in", asked, ...signed, "-out", certFile);
+      return { certFile, keyFile };
+    },
+  };
+}
+
 /** Puts one certificate and its key into the place of another's, as a renewal does. */
 export function replaceCertificate(old: CertificateFiles, renewed: CertificateFiles): void {
   copyFileSync(renewed.certFile, old.certFile);

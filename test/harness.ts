@@ -132,7 +132,7 @@ const stores: readonly OnStore[] = [
  */
 export function forEachStore(suite: (on: OnStore) => void, onNode = false): void {
   for (const on of stores) {
-    if (on.store === "PostgreSQL" && !onNode && process.versions["bun"] === undefined) continue;
+    if (on.store === "PostgreSQL" && !onNode && !("bun" in process.versions)) continue;
     describe(`on ${on.store}`, () => {
       suite(on);
     });

@@ -5,7 +5,7 @@
 // Run as root it takes another user, since PostgreSQL refuses root.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
-/** @type {{ durable?: boolean }} */
+/** @type {{ durable?: boolean, tls?: { certFile: string, keyFile: string } }} */
 const options = JSON.parse(process.argv[2] ?? "{}");
 const START_MS_MAX = 30_000;
 /** Below the ports that systems give to outgoing connections. */
@@ -47,6 +47,7 @@ try {
     "--no-sync",
     "--no-instructions",
   ]);
+  if (options.tls !== undefined) placeCertificate(options.tls);
   port = await freePort();
   await start(native);
   process.stdout.write(`${JSON.stringify({ port, data })}\n`);
@@ -82,6 +83,19 @@ function prepareBinaries() {
   return native;
 }
 
+/** The server's certificate under the names that it looks for; it refuses a key that others may read. */
+function placeCertificate({ certFile, keyFile }) {
+  for (const [from, name] of [
+    [certFile, "server.crt"],
+    [keyFile, "server.key"],
+  ]) {
+    const file = join(data, name);
+    copyFileSync(from, file);
+    chmodSync(file, 0o600);
+    if (identity.uid !== undefined) chownSync(file, identity.uid, identity.gid);
+  }
+}
+
 /** Whether everybody may enter every folder on the way. */
 function isReachable(path) {
   for (let at = path; dirname(at) !== at; at = dirname(at))
@@ -109,6 +123,7 @@ async function start(native) {
     full_page_writes: options.durable === true ? "on" : "off",
     log_min_messages: "fatal",
     autovacuum_naptime: "1h",
+    ssl: options.tls === undefined ? "off" : "on",
   };
   const args = [
     "-D",

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { Client } from "pg";
+import type { CertificateFiles } from "./certificates.ts";
 
 /** Bun runs all test files in one process, with modules of their own: this is how they share one server. */
 const SHARED = "KSTEST_POSTGRES";
@@ -40,6 +41,13 @@ export function newDatabaseOn({ port }: TestPostgres): Promise<string> {
   return makeDatabase(urlOf(port, "postgres"));
 }
 
+/** The URL of a new database that holds what another one holds, which nobody is connected to. */
+export async function copyDatabase(url: string): Promise<string> {
+  const source = new URL(url).pathname.slice(1);
+  shared ??= sharedServer();
+  return makeDatabase(await shared, source);
+}
+
 /** The URL of another database on the same server. */
 export function urlOf(port: number, database: string): string {
   return `postgres://keystead@127.0.0.1:${port}/${database}`;
@@ -62,9 +70,11 @@ export async function query(
 
 /**
  * Starts a server for one test alone.
- * @param durable flushes to the disk as an operator's would
+ * @param options durable flushes to the disk as an operator's would; tls takes encrypted connections as well
  */
-export async function startPostgres(options: { readonly durable?: boolean } = {}): Promise<TestPostgres> {
+export async function startPostgres(
+  options: { readonly durable?: boolean; readonly tls?: CertificateFiles } = {},
+): Promise<TestPostgres> {
   const keeper = spawn(
     process.execPath,
     [join(import.meta.dirname, "postgres-keeper.mjs"), JSON.stringify(options)],
@@ -100,9 +110,9 @@ async function sharedServer(): Promise<string> {
   return (process.env[SHARED] = urlOf(port, "postgres"));
 }
 
-async function makeDatabase(server: string): Promise<string> {
+async function makeDatabase(server: string, template = "template0"): Promise<string> {
   const name = `test_${process.pid}_${++databases}_${Math.random().toString(36).slice(2)}`;
-  await query(server, `create database ${name} template template0`);
+  await query(server, `create database ${name} template ${template}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
   return url.href;

@@ -1,8 +1,9 @@
 /**
- * `keystead rotate root`: puts the data path under a new root key. Only the keys that seal the records are wrapped anew, in
- * one transaction; with the server running it is asked to do that, through the socket in its data path.
+ * `keystead rotate root`: puts the data path, or the PostgreSQL database, under a new root key. Only the keys that seal the
+ * records are wrapped anew, in one transaction. With the server running on a data path it is asked to do that, through the
+ * socket there; on PostgreSQL the node of these settings must be stopped, since this takes its name, and others may run.
  * Invariant: the new root key is never a flag's value; one that is made here lies on the disk before anything depends on
- * it. Killed at any point, the data path opens with either the old root key or the new one.
+ * it. Killed at any point, the database opens with either the old root key or the new one.
  */
 import { Buffer } from "node:buffer";
 import { closeSync, existsSync, fsyncSync, openSync, writeSync } from "node:fs";
@@ -24,7 +25,7 @@ interface Flags {
 export function addRotateRootCommand(group: Command, context: CommandContext, env: NodeJS.ProcessEnv): void {
   group
     .command("root")
-    .description("put the data path under a new root key; on the server's own host")
+    .description("put everything under a new root key; on the server's own host")
     .option("--new-root-file <path>", "a file that holds the new root key (- for standard input, as without)")
     .option(
       "--generate <path>",
@@ -37,6 +38,8 @@ export function addRotateRootCommand(group: Command, context: CommandContext, en
       `
 Takes the server's settings, with the root key of now. A running server goes on without a pause; from its next start on it
 takes the new root key. Keep the old one for as long as backups from before are kept.
+
+On PostgreSQL stop this node first. Other nodes go on; start each anew with the new root key.
 
 Example:
   keystead rotate root --generate /etc/keystead/root.new
@@ -65,9 +68,9 @@ async function rotateRoot(
   try {
     const config = readConfig(serverFlags, env, process.cwd());
     const { dataPath } = config;
-    if (dataPath === undefined || !existsSync(join(dataPath, "keystead.db")))
+    if (config.database === undefined && !isDataPath(dataPath))
       return refuse(
-        "there is no data path to put under a new root key: set KEYSTEAD_DATA_PATH or --data-path",
+        "there is nothing to put under a new root key: set KEYSTEAD_DATA_PATH, --data-path or KEYSTEAD_DATABASE_URL",
       );
     const text =
       flags.generate === undefined
@@ -80,9 +83,10 @@ async function rotateRoot(
       );
     if (parsed.weakForm)
       remark("the new root key is 32 typed characters, which are easier to guess than random bytes");
-    const refusal = await askServer(join(dataPath, "admin.sock"), text);
+    const refusal =
+      dataPath === undefined ? "no server" : await askServer(join(dataPath, "admin.sock"), text);
     if (refusal === "no server") {
-      keystead = await compose(config, { initialising: true });
+      keystead = await compose(config, { initialising: true, existing: true });
       await keystead.rotateRoot(parsed.key);
     } else if (refusal !== undefined) return refuse(`the server refused: ${refusal}`);
     await context.output().done("the root key is the new one now", { status: "rotated" });
@@ -99,6 +103,10 @@ async function rotateRoot(
   } finally {
     await keystead?.close();
   }
+}
+
+function isDataPath(path: string | undefined): boolean {
+  return path !== undefined && existsSync(join(path, "keystead.db"));
 }
 
 async function readNewRoot(file: string | undefined): Promise<string> {

@@ -25,7 +25,6 @@ const STATEMENT_MS_MAX = 4000;
 const ANSWER_MS_MAX = 5000;
 const LOCK_MS_MAX = 1500;
 const KEEP_ALIVE_SECONDS = 10;
-const INT8 = 20;
 
 export interface ConnectionOptions {
   readonly address: DatabaseAddress;
@@ -68,7 +67,7 @@ export function connectionConfig({ address, ca, applicationName, slow }: Connect
     options: Object.entries(settings)
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(" "),
-    types: { getTypeParser: (oid: number) => (oid === INT8 ? parseInteger : types.getTypeParser(oid)) },
+    types: { getTypeParser },
   };
 }
 
@@ -83,7 +82,14 @@ function tlsOptions({ tls, host }: DatabaseAddress, ca: string | undefined): Cli
   };
 }
 
-/** Every integer is read as a number; none of ours comes near 2⁵³. */
+type ValueParser = (text: string) => unknown;
+
+/** Integers of 64 bits as numbers, everything else as `pg` reads it. */
+function getTypeParser(...asked: Parameters<typeof types.getTypeParser>): ValueParser {
+  return asked[0] === types.builtins.INT8 ? parseInteger : (types.getTypeParser(...asked) as ValueParser);
+}
+
+/** None of our integers comes near 2⁵³. */
 function parseInteger(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new Error("an integer of the database is too large");
@@ -104,7 +110,7 @@ export const statements = new Kysely<Schema>({
 export function kyselyOver(client: Client): Kysely<Schema> {
   const lent = { query: client.query.bind(client), release: () => undefined };
   const pool = { connect: () => Promise.resolve(lent), end: () => Promise.resolve() };
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool: pool as never }) });
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 
 /** The database's own code of an error (SQLSTATE); undefined where it did not come from the database. */

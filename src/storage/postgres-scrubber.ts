@@ -10,7 +10,17 @@ import type { TableName } from "./schema.ts";
 import type { Write } from "./store.ts";
 
 /** Tables whose rows hold what is to be gone for good when they are deleted. */
-const scrubbed = ["key_versions", "secret_versions", "secrets", "tokens"] as const satisfies TableName[];
+const scrubbed = [
+  "key_versions",
+  "secret_versions",
+  "secrets",
+  "tokens",
+  "passwords",
+  "signing_keys",
+  "barrier_keys",
+] as const satisfies TableName[];
+/** Columns whose values are to be gone when others take their place: what an older root key opens, a former password. */
+const replaced: { readonly [T in TableName]?: string } = { barrier_keys: "wrapped", passwords: "sealed" };
 type Scrubbed = (typeof scrubbed)[number];
 /** A table of this size is written anew in well under a second. */
 const REWRITTEN_BYTES_MAX = 64 * 1024 * 1024;
@@ -28,8 +38,7 @@ export class PostgresScrubber {
   /** Told of every change that was committed. */
   note(writes: readonly Write[]): void {
     for (const write of writes) {
-      if (!("delete" in write)) continue;
-      const table = scrubbed.find((name) => name === write.delete);
+      const table = scrubbed.find((name) => name === emptied(write));
       if (table !== undefined && !this.#dirty.has(table)) this.#dirty.set(table, Date.now());
     }
   }
@@ -54,6 +63,14 @@ export class PostgresScrubber {
       await client.end().catch(() => undefined);
     }
   }
+}
+
+/** The table in which a write leaves a row behind that is to be gone. */
+function emptied(write: Write): TableName | undefined {
+  if ("delete" in write) return write.delete;
+  if ("insert" in write) return undefined;
+  const [table, columns] = "update" in write ? [write.update, write.set] : [write.upsert, write.row];
+  return (replaced[table] ?? "") in columns ? table : undefined;
 }
 
 /** Whether a transaction is open that may see rows which were deleted since it began. */

@@ -70,7 +70,7 @@ export class PostgresStore implements Store {
 
   async select<T extends TableName>(query: Select<T>): Promise<Schema[T][]> {
     if (!isText(query.where) || !isText({ after: query.after })) return [];
-    const { sql: text, parameters } = planSelect(statements, query as unknown as Select<TableName>);
+    const { sql: text, parameters } = planSelect(statements, query);
     return this.#counted(async () => {
       for (let again = true; ; again = false) {
         try {
@@ -157,14 +157,14 @@ export class PostgresStore implements Store {
   async #transact(planned: readonly PlannedWrite[], outboxRow: OutboxRow | undefined): Promise<void> {
     try {
       await this.#lent(async (client) => {
-        const begun = client.query("begin");
-        const sent = planned.map(({ query, recurs }) =>
-          client.query(this.#statement(query.sql, query.parameters, recurs)),
-        );
-        const settled = await Promise.allSettled([begun, ...sent]);
-        const failure = firstFailure(settled.slice(1) as PromiseSettledResult<QueryResult>[], planned);
-        const begin = settled[0];
-        if (begin?.status === "rejected") throw begin.reason;
+        const [begun, ...settled] = await Promise.allSettled([
+          client.query("begin"),
+          ...planned.map(({ query, recurs }) =>
+            client.query(this.#statement(query.sql, query.parameters, recurs)),
+          ),
+        ]);
+        if (begun.status === "rejected") throw asError(begun.reason);
+        const failure = firstFailure(settled, planned);
         if (failure !== undefined) {
           if (failure instanceof StoreConflict || !isConnectionLoss(failure)) await client.query("rollback");
           throw failure;
@@ -294,14 +294,18 @@ async function hasRow(client: PoolClient, insert: PlannedWrite): Promise<boolean
 function firstFailure(
   settled: readonly PromiseSettledResult<QueryResult>[],
   planned: readonly PlannedWrite[],
-): unknown {
+): Error | undefined {
   for (const [i, result] of settled.entries()) {
     const { table, rows } = planned[i] as PlannedWrite;
     if (result.status === "rejected")
-      return isUniqueViolation(result.reason) ? new StoreConflict(table) : (result.reason as unknown);
+      return isUniqueViolation(result.reason) ? new StoreConflict(table) : asError(result.reason);
     if (rows === "one" && result.value.rowCount !== 1) return new StoreConflict(table);
   }
   return undefined;
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error("the database failed", { cause: thrown });
 }
 
 /** PostgreSQL's text holds neither NUL nor half a surrogate pair: no row has such a value. */

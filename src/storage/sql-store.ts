@@ -23,7 +23,7 @@ export interface PlannedWrite {
 }
 
 /** One query as a statement. */
-export function planSelect(db: Kysely<Schema>, query: Select<TableName>): CompiledQuery {
+export function planSelect<T extends TableName>(db: Kysely<Schema>, query: Select<T>): CompiledQuery {
   let statement = (db as unknown as Loose).selectFrom(query.from).selectAll();
   for (const [column, value] of Object.entries(query.where ?? {}))
     statement = statement.where(column, "=", value);
@@ -41,7 +41,7 @@ export async function selectRows<T extends TableName>(
   db: Kysely<Schema>,
   query: Select<T>,
 ): Promise<Schema[T][]> {
-  const { rows } = await db.executeQuery(planSelect(db, query as unknown as Select<TableName>));
+  const { rows } = await db.executeQuery(planSelect(db, query));
   return rows as Schema[T][];
 }
 

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { GRACE_MS } from "../../src/jobs/barrier-rewrap.ts";
-import { startServer, temporaryFolder, type TestService } from "../harness.ts";
+import { forEachStore, startServer, type TestService } from "../harness.ts";
+import { keptDatabase, type KeptDatabase } from "../storage/kept-database.ts";
 import { someOfEverything } from "./some-of-everything.ts";
 
 const DAY_MS = 86_400_000;
@@ -24,84 +23,81 @@ async function statusOf(service: TestService, token: string): Promise<Status> {
 }
 
 /** Every value of a database, whatever its table and column, that states an older version of the barrier's key. */
-function sealedBefore(folder: string, version: number): string[] {
-  const database = new DatabaseSync(join(folder, "keystead.db"), { readOnly: true });
-  try {
-    const tables = database.prepare("select name from sqlite_master where type = 'table'").all();
-    return tables.flatMap(({ name: table }) =>
-      database
-        .prepare(`select * from "${String(table)}"`)
-        .all()
-        .flatMap((row) =>
-          Object.entries(row).flatMap(([column, value]) => {
-            const bytes =
-              value instanceof Uint8Array
-                ? Buffer.from(value)
-                : Buffer.from(typeof value === "string" ? value : "", "base64");
-            const isOld = bytes.length > 40 && bytes[0] === 1 && bytes.readUInt32BE(1) < version;
-            return isOld ? [`${String(table)}.${column}`] : [];
-          }),
-        ),
-    );
-  } finally {
-    database.close();
+async function sealedBefore(database: KeptDatabase, version: number): Promise<string[]> {
+  const found: string[] = [];
+  for (const table of await database.tables()) {
+    for (const row of await database.sql(`select * from ${table}`)) {
+      for (const [column, value] of Object.entries(row)) {
+        const bytes =
+          value instanceof Uint8Array
+            ? Buffer.from(value)
+            : Buffer.from(typeof value === "string" ? value : "", "base64");
+        if (bytes.length > 40 && bytes[0] === 1 && bytes.readUInt32BE(1) < version)
+          found.push(`${table}.${column}`);
+      }
+    }
   }
+  return found;
 }
 
-describe("a new barrier key", () => {
-  test("takes every sealed value of every table along, and the old key goes an hour after the last", async () => {
-    const folder = temporaryFolder();
-    let nowMs = Date.now();
-    const settings = { KEYSTEAD_DATA_PATH: folder };
-    const options = { now: () => nowMs };
-    const service = await startServer(settings, options);
-    const made = await someOfEverything(service);
-    const { admin } = made;
-    const before = sealedBefore(folder, 2);
-    const tables = new Set(before.map((name) => name.split(".")[0]));
-    assert.ok(tables.size >= 9, `the test has values in ${[...tables].join(" ")}`);
+forEachStore(({ store }) => {
+  describe("a new barrier key", () => {
+    test("takes every sealed value of every table along, and the old key goes an hour after the last", async () => {
+      const database = await keptDatabase(store);
+      let nowMs = Date.now();
+      const { settings } = database;
+      const options = { now: () => nowMs };
+      const service = await startServer(settings, options);
+      const made = await someOfEverything(service);
+      const { admin } = made;
+      const before = await sealedBefore(database, 2);
+      const tables = new Set(before.map((name) => name.split(".")[0]));
+      assert.ok(tables.size >= 9, `the test has values in ${[...tables].join(" ")}`);
 
-    const rotating = await rotate(service, admin);
-    assert.deepEqual(
-      rotating.keys.map(({ version, state }) => [version, state]),
-      [
-        [1, "rewrapping"],
-        [2, "current"],
-      ],
-    );
-    await service.keystead.runJobs();
-    const rewrapped = await statusOf(service, admin);
-    assert.equal(rewrapped.keys[0]!.state, "unused");
-    assert.equal(rewrapped.keys[0]!.records_left, 0);
-    assert.deepEqual(sealedBefore(folder, 2), []);
-    await made.check(service);
+      const rotating = await rotate(service, admin);
+      assert.deepEqual(
+        rotating.keys.map(({ version, state }) => [version, state]),
+        [
+          [1, "rewrapping"],
+          [2, "current"],
+        ],
+      );
+      await service.keystead.runJobs();
+      const rewrapped = await statusOf(service, admin);
+      assert.equal(rewrapped.keys[0]!.state, "unused");
+      assert.equal(rewrapped.keys[0]!.records_left, 0);
+      assert.deepEqual(await sealedBefore(database, 2), []);
+      await made.check(service);
 
-    nowMs += GRACE_MS - 1;
-    await service.keystead.runJobs();
-    assert.equal((await statusOf(service, admin)).keys.length, 2);
-    nowMs += 1;
-    await service.keystead.runJobs();
-    const { keys } = await statusOf(service, admin);
-    assert.deepEqual(
-      keys.map(({ version, state }) => [version, state]),
-      [[2, "current"]],
-    );
-    await made.check(service);
-    assert.match((await service.request("GET", "/metrics")).text, /keystead_barrier_version 2\n/);
-    const entries = service.auditEntries();
-    const retired = entries.find(({ action }) => action === "barrier.retire");
-    assert.equal(retired?.["version"], 1);
-    assert.equal(retired["caller"], "system:keystead");
-    const rotated = entries.find(({ action }) => action === "barrier.rotate");
-    assert.deepEqual([rotated?.["version"], rotated?.["severity"]], [2, "WARNING"]);
-    await service.close();
-    assert.deepEqual(sealedBefore(folder, 2), []);
+      nowMs += GRACE_MS - 1;
+      await service.keystead.runJobs();
+      assert.equal((await statusOf(service, admin)).keys.length, 2);
+      nowMs += 1;
+      await service.keystead.runJobs();
+      const { keys } = await statusOf(service, admin);
+      assert.deepEqual(
+        keys.map(({ version, state }) => [version, state]),
+        [[2, "current"]],
+      );
+      await made.check(service);
+      assert.match((await service.request("GET", "/metrics")).text, /keystead_barrier_version 2\n/);
+      const entries = service.auditEntries();
+      const retired = entries.find(({ action }) => action === "barrier.retire");
+      assert.equal(retired?.["version"], 1);
+      assert.equal(retired["caller"], "system:keystead");
+      const rotated = entries.find(({ action }) => action === "barrier.rotate");
+      assert.deepEqual([rotated?.["version"], rotated?.["severity"]], [2, "WARNING"]);
+      await service.close();
+      assert.deepEqual(await sealedBefore(database, 2), []);
 
-    // What was remembered in memory is read anew.
-    await using again = await startServer(settings, options);
-    await made.check(again);
+      // What was remembered in memory is read anew.
+      await using again = await startServer(settings, options);
+      await made.check(again);
+    });
   });
+});
 
+describe("a barrier key", () => {
   test("changes by itself when it is as old as the setting says, and not before", async () => {
     let nowMs = Date.parse("2030-01-01T00:00:00Z");
     await using service = await startServer({ KEYSTEAD_BARRIER_MAX_AGE: "30" }, { now: () => nowMs });
@@ -148,19 +144,17 @@ describe("a new barrier key", () => {
   });
 
   test("stays where a record does not open, which is told, while every other record goes along", async () => {
-    const folder = temporaryFolder();
+    const kept = await keptDatabase("SQLite");
     let nowMs = Date.now();
-    const settings = { KEYSTEAD_DATA_PATH: folder };
+    const { settings } = kept;
     const first = await startServer(settings);
     const admin = await first.token("admin", { project: "*" });
     for (const name of ["good", "bad"])
       await first.request("POST", "/v1/secrets", { name, value: name }, { token: admin });
     await first.close();
-    const database = new DatabaseSync(join(folder, "keystead.db"));
-    database.exec(
+    await kept.sql(
       "update secret_versions set sealed = cast(substr(sealed, 1, 40) || x'00000000' || substr(sealed, 45) as blob) where secret_id = (select id from secrets where name = 'bad')",
     );
-    database.close();
     await using service = await startServer(settings, { now: () => nowMs, barrierGraceMs: 0 });
     await rotate(service, admin);
     for (let round = 0; round < 3; round++) {
@@ -169,7 +163,7 @@ describe("a new barrier key", () => {
     }
     const { keys } = await statusOf(service, admin);
     assert.deepEqual([keys[0]?.version, keys[0]?.state, keys[0]?.records_left], [1, "rewrapping", 1]);
-    assert.deepEqual(sealedBefore(folder, 2), ["secret_versions.sealed"]);
+    assert.deepEqual(await sealedBefore(kept, 2), ["secret_versions.sealed"]);
     assert.ok(service.logLines.some((line) => line.includes("records do not open")));
     const good = await service.request("GET", "/v1/secrets/good", undefined, { token: admin });
     assert.equal(good.json["value"], "good");

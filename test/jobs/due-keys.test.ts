@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { latestVersion } from "../../src/keyring/key.ts";
 import { schedulingDeletion } from "../../src/keyring/lifecycle.ts";
-import { startServer, temporaryFolder, type TestService } from "../harness.ts";
+import { forEachStore, startServer, temporaryFolder, type TestService } from "../harness.ts";
 import { twoNodes } from "./nodes.ts";
 
 const DAY_MS = 86_400_000;
@@ -186,53 +186,56 @@ describe("a rotation period", () => {
   });
 });
 
-describe("two rounds of jobs at the same time", () => {
-  for (const exclusive of ["on one node", "on two nodes that remember different things"] as const) {
-    test(`rotate a due key once: ${exclusive}`, async () => {
+forEachStore(({ store }) => {
+  describe("two rounds of jobs at the same time", () => {
+    for (const exclusive of ["on one node", "on two nodes that remember different things"] as const) {
+      test(`rotate a due key once: ${exclusive}`, async () => {
+        let clock = Date.now();
+        const now = (): number => clock;
+        await using running = await twoNodes([now, now], store);
+        const [first, second] = running.nodes;
+        const project = await first.services.projects.create("default", first.commit);
+        const ids: string[] = [];
+        for (let i = 0; i < 10; i++) {
+          const spec = { name: `k-${i}`, type: "aes-256", exportable: false, rotationPeriodDays: 1 } as const;
+          ids.push((await first.services.keyring.create(project.id, spec, first.commit)).id);
+        }
+        for (const id of ids) await second.services.keyring.get(project.id, id);
+        clock += 3 * DAY_MS;
+        const other = exclusive === "on one node" ? first : second;
+        await Promise.all(
+          ids.flatMap((id) => [
+            first.services.keyring.rotateDue(project.id, id, first.commit),
+            other.services.keyring.rotateDue(project.id, id, other.commit),
+          ]),
+        );
+        const versions = await running.store.select({ from: "key_versions" });
+        assert.deepEqual(versions.map(({ version }) => version).sort(), [
+          ...ids.map(() => 1),
+          ...ids.map(() => 2),
+        ]);
+        for (const id of ids)
+          assert.equal(latestVersion(await other.services.keyring.get(project.id, id)), 2);
+      });
+    }
+
+    test("destroy a due key once, and cancelling at that moment wins or loses as a whole", async () => {
       let clock = Date.now();
       const now = (): number => clock;
-      await using running = await twoNodes([now, now]);
+      await using running = await twoNodes([now, now], store);
       const [first, second] = running.nodes;
       const project = await first.services.projects.create("default", first.commit);
-      const ids: string[] = [];
-      for (let i = 0; i < 10; i++) {
-        const spec = { name: `k-${i}`, type: "aes-256", exportable: false, rotationPeriodDays: 1 } as const;
-        ids.push((await first.services.keyring.create(project.id, spec, first.commit)).id);
-      }
-      for (const id of ids) await second.services.keyring.get(project.id, id);
-      clock += 3 * DAY_MS;
-      const other = exclusive === "on one node" ? first : second;
-      await Promise.all(
-        ids.flatMap((id) => [
-          first.services.keyring.rotateDue(project.id, id, first.commit),
-          other.services.keyring.rotateDue(project.id, id, other.commit),
-        ]),
-      );
-      const versions = await running.store.select({ from: "key_versions" });
-      assert.deepEqual(versions.map(({ version }) => version).sort(), [
-        ...ids.map(() => 1),
-        ...ids.map(() => 2),
-      ]);
-      for (const id of ids) assert.equal(latestVersion(await other.services.keyring.get(project.id, id)), 2);
+      const spec = { name: "k", type: "aes-256", exportable: false } as const;
+      const { id } = await first.services.keyring.create(project.id, spec, first.commit);
+      await first.services.keyring.change(project.id, id, schedulingDeletion(7), first.commit);
+      clock += 7 * DAY_MS;
+      await Promise.all([first.jobs.runDue(), second.jobs.runDue()]);
+      const entries = [first, second].map(({ auditor }) => auditor.log.head);
+      assert.ok(entries.length === 2);
+      assert.deepEqual(await running.store.select({ from: "key_versions" }), []);
+      const [row] = await running.store.select({ from: "keys" });
+      assert.deepEqual([row?.name, row?.revision, row?.due_at], [`~${id}`, 3, null]);
     });
-  }
-
-  test("destroy a due key once, and cancelling at that moment wins or loses as a whole", async () => {
-    let clock = Date.now();
-    const now = (): number => clock;
-    await using running = await twoNodes([now, now]);
-    const [first, second] = running.nodes;
-    const project = await first.services.projects.create("default", first.commit);
-    const spec = { name: "k", type: "aes-256", exportable: false } as const;
-    const { id } = await first.services.keyring.create(project.id, spec, first.commit);
-    await first.services.keyring.change(project.id, id, schedulingDeletion(7), first.commit);
-    clock += 7 * DAY_MS;
-    await Promise.all([first.jobs.runDue(), second.jobs.runDue()]);
-    const entries = [first, second].map(({ auditor }) => auditor.log.head);
-    assert.ok(entries.length === 2);
-    assert.deepEqual(await running.store.select({ from: "key_versions" }), []);
-    const [row] = await running.store.select({ from: "keys" });
-    assert.deepEqual([row?.name, row?.revision, row?.due_at], [`~${id}`, 3, null]);
   });
 });
 

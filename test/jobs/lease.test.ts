@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import { takeLease } from "../../src/jobs/lease.ts";
 import type { Store } from "../../src/storage/store.ts";
 import { bound, storeWith } from "../audit/test-auditor.ts";
+import { forEachStore } from "../harness.ts";
 import { twoNodes } from "./nodes.ts";
 
 const START_MS = Date.parse("2026-01-01T00:00:00.000Z");
@@ -77,17 +78,19 @@ describe("a lease", () => {
   });
 });
 
-test("of two nodes one does a job, and the other takes over when it is silent", async () => {
-  let clock = START_MS;
-  const now = (): number => clock;
-  await using running = await twoNodes([now, now]);
-  const [first, second] = running.nodes;
-  const holders = async (): Promise<string[]> =>
-    (await running.store.select({ from: "leases", orderBy: "name" })).map(({ holder }) => holder);
-  await first.jobs.runDue();
-  await second.jobs.runDue();
-  assert.deepEqual(await holders(), ["first", "first", "first", "first"]);
-  clock += 61_000;
-  await second.jobs.runDue();
-  assert.deepEqual(await holders(), ["second", "second", "second", "second"]);
+forEachStore(({ store }) => {
+  test("of two nodes one does a job, and the other takes over when it is silent", async () => {
+    let clock = START_MS;
+    const now = (): number => clock;
+    await using running = await twoNodes([now, now], store);
+    const [first, second] = running.nodes;
+    const holders = async (): Promise<string[]> =>
+      (await running.store.select({ from: "leases", orderBy: "name" })).map(({ holder }) => holder);
+    await first.jobs.runDue();
+    await second.jobs.runDue();
+    assert.deepEqual(await holders(), ["first", "first", "first", "first"]);
+    clock += 61_000;
+    await second.jobs.runDue();
+    assert.deepEqual(await holders(), ["second", "second", "second", "second"]);
+  });
 });

@@ -1,4 +1,4 @@
-/** Two nodes over one database, each with its own memory, as they will share one that is not embedded. */
+/** Two nodes over one database, each with its own memory, as they share one on PostgreSQL. */
 import { serviceFacts, type Auditor } from "../../src/audit/auditor.ts";
 import type { CommitChange } from "../../src/audit/change.ts";
 import { createJobs, createServices } from "../../src/compose-services.ts";
@@ -11,6 +11,9 @@ import { secretBytes } from "../../src/bytes.ts";
 import { BarrierKeys } from "../../src/seal/barrier-keys.ts";
 import { createStaticSeal } from "../../src/seal/root-key.ts";
 import { barrier, bound, openTestAuditor } from "../audit/test-auditor.ts";
+import type { OnStore } from "../harness.ts";
+import { newDatabase } from "../postgres.ts";
+import { openPostgres } from "../storage/open-postgres.ts";
 
 export interface Node {
   readonly services: Services;
@@ -28,22 +31,34 @@ export interface Nodes {
 }
 
 /** @param clocks the time of each node, milliseconds */
-export async function twoNodes(clocks: readonly [() => number, () => number]): Promise<Nodes> {
-  const embedded = await openSqlite(":memory:", () => undefined);
-  const store: Store = { ...bound(embedded), exclusive: false };
-  const first = await openNode(store, "first", clocks[0]);
-  const second = await openNode(store, "second", clocks[1]);
+export async function twoNodes(
+  clocks: readonly [() => number, () => number],
+  on: OnStore["store"] = "SQLite",
+): Promise<Nodes> {
+  const stores = on === "SQLite" ? await oneSqlite() : await twoOnPostgres();
+  const first = await openNode(stores[0], "first", clocks[0]);
+  const second = await openNode(stores[1], "second", clocks[1]);
   return {
-    store,
+    store: stores[0],
     nodes: [first, second],
     async [Symbol.asyncDispose]() {
       for (const { jobs, auditor } of [first, second]) {
         await jobs.stop();
         await auditor.close();
       }
-      await embedded.close();
+      for (const store of new Set(stores)) await store.close();
     },
   };
+}
+
+async function oneSqlite(): Promise<[Store, Store]> {
+  const store: Store = { ...bound(await openSqlite(":memory:", () => undefined)), exclusive: false };
+  return [store, store];
+}
+
+async function twoOnPostgres(): Promise<[Store, Store]> {
+  const url = await newDatabase();
+  return [await openPostgres(url, "first"), await openPostgres(url, "second")];
 }
 
 async function openNode(store: Store, name: string, now: () => number): Promise<Node> {

@@ -7,7 +7,7 @@ import { sealedTables } from "../../src/jobs/sealed-tables.ts";
 import { openSqlite } from "../../src/storage/sqlite.ts";
 import { temporaryFolder } from "../harness.ts";
 
-/** Columns of bytes that are hashes, or that the root key has wrapped. */
+/** Columns of bytes that are hashes, under a secret that outlives the barrier's keys or none, or that the root key has wrapped. */
 const plainBytes = [
   "barrier_keys.wrapped",
   "clients.name_hash",

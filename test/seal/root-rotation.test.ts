@@ -9,6 +9,7 @@ import { createStaticSeal } from "../../src/seal/root-key.ts";
 import { StartRefused } from "../../src/start-refused.ts";
 import { ROOT_KEY, startServer, temporaryFolder } from "../harness.ts";
 import { runCli } from "../cli/cli-process.ts";
+import { keptDatabase } from "../storage/kept-database.ts";
 
 const NEW_ROOT = "ab".repeat(32);
 const wrongRoot = /KEYSTEAD_ROOT_KEY is not the root key of this data path; nothing was changed/;
@@ -118,7 +119,53 @@ describe("keystead rotate root", () => {
     const env = { KEYSTEAD_ROOT_KEY: ROOT_KEY, KEYSTEAD_DATA_PATH: join(cwd, "absent") };
     const refused = await runCli(["rotate", "root"], { env, cwd, stdin: NEW_ROOT });
     assert.equal(refused.status, 1);
-    assert.match(refused.stderr, /there is no data path/);
+    assert.match(refused.stderr, /there is nothing to put under a new root key/);
+  });
+});
+
+describe("keystead rotate root on PostgreSQL", { skip: !("bun" in process.versions) }, () => {
+  const rotate = (settings: Record<string, string>, node = "main"): ReturnType<typeof runCli> => {
+    const cwd = temporaryFolder();
+    const own = { KEYSTEAD_NODE: node, KEYSTEAD_AUDIT_LOG: join(cwd, "audit.log") };
+    return runCli(["rotate", "root"], { env: { ...settings, ...own }, cwd, stdin: NEW_ROOT });
+  };
+  const wrongForDatabase = (error: unknown): boolean =>
+    error instanceof StartRefused && /is not the root key of this database; nothing was/.test(error.message);
+
+  test("takes the node's name: it is refused while that node runs, while another one goes on", async () => {
+    const { settings, sql } = await keptDatabase("PostgreSQL");
+    const service = await startServer(settings);
+    const other = await startServer({ ...settings, KEYSTEAD_NODE: "other" });
+    const token = await service.token("admin", { project: "*" });
+    await service.request("POST", "/v1/secrets", { name: "s", value: "kept" }, { token });
+    const before = await sql("select * from barrier_keys");
+    const refused = await rotate(settings);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /^keystead: KEYSTEAD_NODE: another Keystead process named main uses this/m);
+    assert.deepEqual(await sql("select * from barrier_keys"), before);
+    await service.close();
+
+    const records = await sql("select * from secret_versions");
+    const done = await rotate(settings);
+    assert.equal(done.status, 0, done.stderr);
+    assert.deepEqual(await sql("select * from secret_versions"), records, "records stay as they are");
+    const still = await other.request("GET", "/v1/secrets/s", undefined, { token });
+    assert.equal(still.json["value"], "kept");
+    const late = await other.request("POST", "/v1/barrier/rotate", {}, { token });
+    assert.equal(late.json["code"], "conflict", "it makes no key under the root key of before");
+    await other.close();
+    await assert.rejects(startServer(settings), wrongForDatabase);
+    await using again = await startServer({ ...settings, KEYSTEAD_ROOT_KEY: NEW_ROOT });
+    const answer = await again.request("GET", "/v1/secrets/s", undefined, { token });
+    assert.equal(answer.json["value"], "kept");
+  });
+
+  test("makes nothing in an empty database", async () => {
+    const database = await keptDatabase("PostgreSQL");
+    const refused = await rotate(database.settings);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /there is nothing in this database yet; nothing was changed/);
+    assert.deepEqual(await database.tables(), []);
   });
 });
 

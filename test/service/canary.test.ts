@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
-import { ROOT_KEY, startServer, temporaryFolder, type TestService } from "../harness.ts";
+import { describe, test } from "node:test";
+import { onPostgres, ROOT_KEY, startServer, temporaryFolder, type TestService } from "../harness.ts";
+import { newDatabase, query } from "../postgres.ts";
 
 const PLAINTEXT = "canary-plaintext-7d2f41";
 const SECRET = "canary-secret-c09b5e";
@@ -12,10 +13,50 @@ const PASSWORD = "canary-password-5e0d77";
 const MISTYPED = "canary-mistyped-9b31f0";
 const JWT_SECRET = "canary-jwt-secret-0123456789abcdef";
 
-test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric or audit entry", async () => {
+const TITLE = "plaintexts, keys, secrets and tokens appear in no file, log, error, metric or audit entry";
+
+test(`${TITLE}, on SQLite`, async () => {
   const folder = temporaryFolder();
+  // Before and after the stop, when the write-ahead log is folded into the database.
+  await assertNowhere(folder, { KEYSTEAD_DATA_PATH: folder }, () =>
+    readdirSync(folder)
+      .filter((name) => name.startsWith("keystead.db"))
+      .map((name) => [name, readFileSync(join(folder, name))]),
+  );
+});
+
+describe("on PostgreSQL", { skip: !("bun" in process.versions) }, () => {
+  test(TITLE, async () => {
+    const url = await newDatabase();
+    const settings = { ...(await onPostgres()), KEYSTEAD_DATABASE_URL: url };
+    await assertNowhere(temporaryFolder(), settings, () => tableFiles(url));
+  });
+});
+
+/** Every file of the service's tables, their indexes and what they keep apart, with rows that were deleted. */
+async function tableFiles(url: string): Promise<[string, Buffer][]> {
+  await query(url, "checkpoint");
+  const files = await query(
+    url,
+    `select relname as name, pg_read_binary_file(pg_relation_filepath(oid)) as bytes from pg_class
+     where relkind in ('r', 'i', 't') and (relnamespace = 'keystead'::regnamespace or oid in (
+       select unnest(array[t.reltoastrelid, i.indexrelid]) from pg_class t
+       left join pg_index i on i.indrelid = t.reltoastrelid where t.relnamespace = 'keystead'::regnamespace))`,
+  );
+  return files.map(({ name, bytes }) => [`keystead.db ${String(name)}`, bytes as Buffer]);
+}
+
+/**
+ * @param folder takes the audit log
+ * @param files what the database's files hold now
+ */
+async function assertNowhere(
+  folder: string,
+  settings: Record<string, string>,
+  files: () => Promise<[string, Buffer][]> | [string, Buffer][],
+): Promise<void> {
   const service = await startServer({
-    KEYSTEAD_DATA_PATH: folder,
+    ...settings,
     KEYSTEAD_AUDIT_LOG: join(folder, "audit.log"),
     KEYSTEAD_JWT_SECRET: JWT_SECRET,
     KEYSTEAD_EXPORT_ON_MAIN: "1",
@@ -72,20 +113,17 @@ test("plaintexts, keys, secrets and tokens appear in no file, log, error, metric
     ["an answer", Buffer.from(texts.join("\n"))],
     ["the service's log", Buffer.from(service.logLines.join("\n"))],
   ];
-  // Before and after the stop, when the write-ahead log is folded into the database.
-  const files = (): [string, Buffer][] =>
-    readdirSync(folder)
-      .filter((name) => name !== "admin.sock")
-      .map((name) => [name, readFileSync(join(folder, name))]);
-  places.push(...files());
+  places.push(...(await files()));
   await service.close();
-  places.push(...files());
+  places.push(...(await files()), ["the audit log", readFileSync(join(folder, "audit.log"))]);
   assert.ok(places.some(([name, bytes]) => name.startsWith("keystead.db") && bytes.length > 10_000));
+  // It would be found: what stands there in the clear is.
+  assert.ok(places.some(([name, bytes]) => name.startsWith("keystead.db") && bytes.includes("svc")));
   for (const [place, bytes] of places) {
     for (const canary of canaries)
       assert.ok(!bytes.includes(canary), `${place} holds ${canary.toString("latin1")}`);
   }
-});
+}
 
 /** Logs in, right and wrong; gives the tokens that were in answers. */
 async function useLogins(service: TestService, token: string, texts: string[]): Promise<Buffer[]> {

@@ -2,38 +2,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Client } from "pg";
 import { migrate, SCHEMA_VERSION } from "../../src/storage/migrations.ts";
-import { parseDatabaseUrl } from "../../src/storage/database-url.ts";
-import type { Database } from "../../src/storage/database.ts";
-import { reachPostgres } from "../../src/storage/postgres-database.ts";
 import { postgresTypes } from "../../src/storage/migrations/column-types.ts";
 import { kyselyOver } from "../../src/storage/postgres-connection.ts";
-import type { Store } from "../../src/storage/store.ts";
 import { StartRefused } from "../../src/start-refused.ts";
 import { until } from "../audit/test-auditor.ts";
 import { newDatabase, query } from "../postgres.ts";
+import { openPostgres as open, reach } from "./open-postgres.ts";
 import { project, storeContract } from "./store-contract.ts";
-
-let boots = 0;
-
-function reach(url: string, node = "main"): Promise<Database> {
-  const address = parseDatabaseUrl(url);
-  assert.ok(typeof address === "object");
-  return reachPostgres({ address, ca: undefined, connectionsMax: 10, node, bootId: `boot${++boots}` });
-}
-
-async function open(url: string, node?: string): Promise<Store> {
-  const database = await reach(url, node);
-  try {
-    const store = await database.open((error) => {
-      throw error;
-    });
-    await database.ready();
-    return store;
-  } catch (error) {
-    await database.release();
-    throw error;
-  }
-}
 
 async function refusal(starting: Promise<unknown>): Promise<string> {
   const error = await starting.then(
@@ -236,6 +211,27 @@ describe("a PostgreSQL database", () => {
     };
     assert.equal(await holds(), true);
     await store.commit([{ delete: "key_versions", where: { key_id: "k" }, expect: "any" }]);
+    assert.equal(await holds(), true);
+    assert.equal(await store.scrub(), true);
+    assert.equal(await holds(), false);
+    await store.close();
+  });
+
+  test("leaves nothing of a wrapping that another root key's took the place of", async () => {
+    const url = await newDatabase();
+    const store = await open(url);
+    const wrapped = new Uint8Array(Buffer.from("canary-of-a-replaced-wrapping"));
+    const row = { version: 1, wrapped, created_at: "2026", records_left: null, unused_since: null };
+    await store.commit([{ insert: "barrier_keys", row }]);
+    assert.equal(await store.scrub(), true);
+    const holds = async (): Promise<boolean> => {
+      await query(url, "checkpoint");
+      const path = "pg_relation_filepath('keystead.barrier_keys')";
+      const [file] = await query(url, `select pg_read_binary_file(${path}) as bytes`);
+      return (file?.["bytes"] as Buffer).includes(wrapped);
+    };
+    const set = { wrapped: new Uint8Array(32) };
+    await store.commit([{ update: "barrier_keys", where: { version: 1 }, set }]);
     assert.equal(await holds(), true);
     assert.equal(await store.scrub(), true);
     assert.equal(await holds(), false);

@@ -1,24 +1,23 @@
 /** What somebody who can write to the database, and to nothing else, still cannot do. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, test } from "node:test";
-import { startServer, temporaryFolder, type TestService } from "../harness.ts";
+import { forEachStore, startServer, type OnStore, type TestService } from "../harness.ts";
+import { keptDatabase, type Sql } from "./kept-database.ts";
 
 const SECOND = "2030-01-01T00:00:00.000Z";
 
 /** Makes a service with some of everything, stops it, edits its database, and starts it again. */
 async function afterEdit(
-  edit: (sql: (text: string, ...values: SQLInputValue[]) => Record<string, unknown>[]) => void,
+  store: OnStore["store"],
+  edit: (sql: Sql) => Promise<unknown>,
 ): Promise<{
   service: TestService;
   admin: string;
   reader: string;
   ciphertext: unknown;
 }> {
-  const folder = temporaryFolder();
-  const settings = { KEYSTEAD_DATA_PATH: folder, KEYSTEAD_EXPORT_ON_MAIN: "1" };
+  const database = await keptDatabase(store);
+  const settings = { ...database.settings, KEYSTEAD_EXPORT_ON_MAIN: "1" };
   const before = await startServer(settings);
   const admin = await before.token("admin", { project: "*" });
   const reader = await before.token("reader");
@@ -32,257 +31,247 @@ async function afterEdit(
   const { ciphertext } = (await before.request("POST", "/v1/encrypt/a", { plaintext: "x" }, { token: admin }))
     .json;
   await before.close();
-  const database = new DatabaseSync(join(folder, "keystead.db"));
-  edit((text, ...values) => database.prepare(text).all(...values));
-  database.close();
+  await edit(database.sql);
   return { service: await startServer(settings), admin, reader, ciphertext };
 }
 
 const isNoSuccess = (status: number): boolean => status >= 400;
 
-describe("an edited database", () => {
-  test("does not enable a revoked key", async () => {
-    const { service, admin } = await afterEdit((sql) => {
-      const [revoked] = sql("select id, revision from keys where name = 'revoked'");
-      sql("update keys set revision = 1 where id = ?", String(revoked?.["id"]));
-      // The sealed record of another, enabled key at the same revision.
-      sql("update keys set sealed = (select sealed from keys where name = 'a') where name = 'revoked'");
-    });
-    await using running = service;
-    assert.ok(
-      isNoSuccess(
-        (await running.request("POST", "/v1/encrypt/revoked", { plaintext: "x" }, { token: admin })).status,
-      ),
-    );
-  });
-
-  for (const [what, edit] of [
-    [
-      "overwritten bytes in a key's record",
-      "update keys set sealed = cast(substr(sealed, 1, 60) || x'0000000000000000' || substr(sealed, 69) as blob) where name = 'a'",
-    ],
-    ["two keys' names swapped", "update keys set name = case name when 'a' then 'tmp' else name end"],
-    [
-      "a key's material taken from another key",
-      "update key_versions set sealed = (select v.sealed from key_versions v join keys k on k.id = v.key_id where k.name = 'b') where key_id = (select id from keys where name = 'a')",
-    ],
-    [
-      "a nonce count taken from another key",
-      "update key_versions set usage_sealed = (select v.usage_sealed from key_versions v join keys k on k.id = v.key_id where k.name = 'b') where key_id = (select id from keys where name = 'a')",
-    ],
-    ["a key's revision raised", "update keys set revision = revision + 1 where name = 'a'"],
-    ["a truncated record", "update keys set sealed = substr(sealed, 1, 20) where name = 'a'"],
-  ] as const) {
-    test(`fails closed: ${what}`, async () => {
-      const { service, admin, ciphertext } = await afterEdit((sql) => sql(edit));
+forEachStore(({ store }) => {
+  describe("an edited database", () => {
+    test("does not enable a revoked key", async () => {
+      const { service, admin } = await afterEdit(store, async (sql) => {
+        const [revoked] = await sql("select id, revision from keys where name = 'revoked'");
+        await sql("update keys set revision = 1 where id = ?", String(revoked?.["id"]));
+        // The sealed record of another, enabled key at the same revision.
+        await sql(
+          "update keys set sealed = (select sealed from keys where name = 'a') where name = 'revoked'",
+        );
+      });
       await using running = service;
-      const name = edit.includes("'tmp'") ? "tmp" : "a";
-      const encrypted = await running.request(
-        "POST",
-        `/v1/encrypt/${name}`,
-        { plaintext: "x" },
-        { token: admin },
+      assert.ok(
+        isNoSuccess(
+          (await running.request("POST", "/v1/encrypt/revoked", { plaintext: "x" }, { token: admin })).status,
+        ),
       );
-      const decrypted = await running.request(
-        "POST",
-        `/v1/decrypt/${name}`,
-        { ciphertext },
-        { token: admin },
-      );
-      assert.ok(isNoSuccess(encrypted.status), encrypted.text);
-      if (!edit.includes("usage_sealed")) assert.ok(isNoSuccess(decrypted.status), decrypted.text);
-      assert.equal(encrypted.json["code"], "internal_error");
+    });
+
+    for (const [what, edit] of [
+      ["overwritten bytes in a key's record", "update keys set sealed = ? where name = 'a'"],
+      ["two keys' names swapped", "update keys set name = case name when 'a' then 'tmp' else name end"],
+      [
+        "a key's material taken from another key",
+        "update key_versions set sealed = (select v.sealed from key_versions v join keys k on k.id = v.key_id where k.name = 'b') where key_id = (select id from keys where name = 'a')",
+      ],
+      [
+        "a nonce count taken from another key",
+        "update key_versions set usage_sealed = (select v.usage_sealed from key_versions v join keys k on k.id = v.key_id where k.name = 'b') where key_id = (select id from keys where name = 'a')",
+      ],
+      ["a key's revision raised", "update keys set revision = revision + 1 where name = 'a'"],
+      ["a truncated record", "update keys set sealed = substr(sealed, 1, 20) where name = 'a'"],
+    ] as const) {
+      test(`fails closed: ${what}`, async () => {
+        const { service, admin, ciphertext } = await afterEdit(store, async (sql) => {
+          if (!edit.includes("?")) return sql(edit);
+          const [row] = await sql("select sealed from keys where name = 'a'");
+          return sql(edit, Buffer.from(row!["sealed"] as Uint8Array).fill(0, 60, 68));
+        });
+        await using running = service;
+        const name = edit.includes("'tmp'") ? "tmp" : "a";
+        const encrypted = await running.request(
+          "POST",
+          `/v1/encrypt/${name}`,
+          { plaintext: "x" },
+          { token: admin },
+        );
+        const decrypted = await running.request(
+          "POST",
+          `/v1/decrypt/${name}`,
+          { ciphertext },
+          { token: admin },
+        );
+        assert.ok(isNoSuccess(encrypted.status), encrypted.text);
+        if (!edit.includes("usage_sealed")) assert.ok(isNoSuccess(decrypted.status), decrypted.text);
+        assert.equal(encrypted.json["code"], "internal_error");
+        assert.equal(
+          (await running.request("POST", "/v1/encrypt/b", { plaintext: "x" }, { token: admin })).status,
+          200,
+        );
+      });
+    }
+
+    test("does not show one secret's value under another's name", async () => {
+      const { service, admin } = await afterEdit(store, async (sql) => {
+        await sql(
+          "update secret_versions set sealed = (select v.sealed from secret_versions v join secrets s on s.id = v.secret_id where s.name = 's2') where secret_id = (select id from secrets where name = 's1')",
+        );
+      });
+      await using running = service;
+      const answer = await running.request("GET", "/v1/secrets/s1", undefined, { token: admin });
+      assert.equal(answer.json["code"], "internal_error");
       assert.equal(
-        (await running.request("POST", "/v1/encrypt/b", { plaintext: "x" }, { token: admin })).status,
-        200,
+        (await running.request("GET", "/v1/secrets/s2", undefined, { token: admin })).json["value"],
+        "s2",
       );
     });
-  }
 
-  test("does not show one secret's value under another's name", async () => {
-    const { service, admin } = await afterEdit((sql) => {
-      sql(
-        "update secret_versions set sealed = (select v.sealed from secret_versions v join secrets s on s.id = v.secret_id where s.name = 's2') where secret_id = (select id from secrets where name = 's1')",
+    test("does not make an admin of a reader, by its record or by its token", async () => {
+      const { service, reader } = await afterEdit(store, async (sql) => {
+        await sql(
+          "update accounts set sealed = (select sealed from accounts where name = 'test-1') where name = 'test-2'",
+        );
+      });
+      await using running = service;
+      assert.ok(
+        isNoSuccess((await running.request("POST", "/v1/keys", { name: "mine" }, { token: reader })).status),
+      );
+      const swapped = await afterEdit(store, async (sql) => {
+        await sql("update tokens set account_id = (select id from accounts where name = 'test-1')");
+      });
+      await using other = swapped.service;
+      assert.ok(
+        isNoSuccess(
+          (await other.request("POST", "/v1/keys", { name: "mine" }, { token: swapped.reader })).status,
+        ),
       );
     });
-    await using running = service;
-    const answer = await running.request("GET", "/v1/secrets/s1", undefined, { token: admin });
-    assert.equal(answer.json["code"], "internal_error");
-    assert.equal(
-      (await running.request("GET", "/v1/secrets/s2", undefined, { token: admin })).json["value"],
-      "s2",
-    );
+
+    test("does not take a token whose hash was written into another's row, nor longer than it was made for", async () => {
+      const { service } = await afterEdit(store, async (sql) => {
+        await sql("update tokens set expires_at = ?", SECOND);
+      });
+      await using running = service;
+      const listed = await running.keystead.services.accounts.tokens("test-1");
+      assert.notEqual(listed[0]?.expiresAt, SECOND, "the sealed record says when it expires");
+    });
   });
 
-  test("does not make an admin of a reader, by its record or by its token", async () => {
-    const { service, reader } = await afterEdit((sql) => {
-      sql(
-        "update accounts set sealed = (select sealed from accounts where name = 'test-1') where name = 'test-2'",
-      );
-    });
-    await using running = service;
-    assert.ok(
-      isNoSuccess((await running.request("POST", "/v1/keys", { name: "mine" }, { token: reader })).status),
-    );
-    const swapped = await afterEdit((sql) => {
-      sql("update tokens set account_id = (select id from accounts where name = 'test-1')");
-    });
-    await using other = swapped.service;
-    assert.ok(
-      isNoSuccess(
-        (await other.request("POST", "/v1/keys", { name: "mine" }, { token: swapped.reader })).status,
-      ),
-    );
-  });
+  /** Makes one object twice, in the state that gates it and in one that does not, and writes the second's record into the first's row. */
+  describe("an edited database does not give back what was taken away", () => {
+    const takes: readonly (readonly [
+      what: string,
+      made: object,
+      path: string,
+      body: object,
+      use: string,
+      used: object,
+    ])[] = [
+      ["a disabled state", {}, "disable", {}, "encrypt", { plaintext: "x" }],
+      ["a revoked state", {}, "revoke", {}, "encrypt", { plaintext: "x" }],
+      ["a deletion", {}, "schedule-deletion", { days: 7 }, "encrypt", { plaintext: "x" }],
+      ["a disabled version", {}, "disable", { version: 1 }, "encrypt", { plaintext: "x" }],
+      ["a least version", {}, "rotate", {}, "encrypt", { plaintext: "x", version: 1 }],
+      [
+        "a purpose",
+        { type: "rsa-2048", purpose: "sign" },
+        "disable",
+        { version: 1 },
+        "encrypt",
+        { plaintext: "x" },
+      ],
+      ["that it is not exportable", { type: "hmac-256" }, "disable", { version: 1 }, "export", {}],
+    ];
+    const grants: Readonly<Record<string, object>> = {
+      "a purpose": { type: "rsa-2048", purpose: "encrypt" },
+      "that it is not exportable": { type: "hmac-256", exportable: true },
+    };
 
-  test("does not take a token whose hash was written into another's row, nor longer than it was made for", async () => {
-    const { service } = await afterEdit((sql) => {
-      sql("update tokens set expires_at = ?", SECOND);
-    });
-    await using running = service;
-    const listed = await running.keystead.services.accounts.tokens("test-1");
-    assert.notEqual(listed[0]?.expiresAt, SECOND, "the sealed record says when it expires");
-  });
-});
+    for (const [what, made, path, body, use, used] of takes) {
+      test(what, async () => {
+        const database = await keptDatabase(store);
+        const settings = { ...database.settings, KEYSTEAD_EXPORT_ON_MAIN: "1" };
+        const before = await startServer(settings);
+        const admin = await before.token("admin", { project: "*" });
+        const exporter = await before.token("exporter", { kind: "service" });
+        const must = async (method: string, at: string, sent: object): Promise<Record<string, unknown>> => {
+          const answer = await before.request(method, at, sent, { token: admin });
+          assert.ok(answer.status < 300, answer.text);
+          return answer.json;
+        };
+        const { id } = await must("POST", "/v1/keys", { name: "gated", ...made });
+        const { id: freeId } = await must("POST", "/v1/keys", { name: "free", ...(grants[what] ?? made) });
+        const [first] = await database.sql("select * from keys where id = ?", String(id));
+        await must("POST", `/v1/keys/gated/${path}`, body);
+        // The other key comes to the same revision in a harmless way.
+        await must("PATCH", "/v1/keys/free", { description: "x" });
+        if (what === "a least version") {
+          await must("PATCH", "/v1/keys/gated", { min_encryption_version: 2 });
+          await must("PATCH", "/v1/keys/free", { description: "y" });
+        }
+        await before.close();
 
-/** Makes one object twice, in the state that gates it and in one that does not, and writes the second's record into the first's row. */
-describe("an edited database does not give back what was taken away", () => {
-  const takes: readonly (readonly [
-    what: string,
-    made: object,
-    path: string,
-    body: object,
-    use: string,
-    used: object,
-  ])[] = [
-    ["a disabled state", {}, "disable", {}, "encrypt", { plaintext: "x" }],
-    ["a revoked state", {}, "revoke", {}, "encrypt", { plaintext: "x" }],
-    ["a deletion", {}, "schedule-deletion", { days: 7 }, "encrypt", { plaintext: "x" }],
-    ["a disabled version", {}, "disable", { version: 1 }, "encrypt", { plaintext: "x" }],
-    ["a least version", {}, "rotate", {}, "encrypt", { plaintext: "x", version: 1 }],
-    [
-      "a purpose",
-      { type: "rsa-2048", purpose: "sign" },
-      "disable",
-      { version: 1 },
-      "encrypt",
-      { plaintext: "x" },
-    ],
-    ["that it is not exportable", { type: "hmac-256" }, "disable", { version: 1 }, "export", {}],
-  ];
-  const grants: Readonly<Record<string, object>> = {
-    "a purpose": { type: "rsa-2048", purpose: "encrypt" },
-    "that it is not exportable": { type: "hmac-256", exportable: true },
-  };
+        const edits: ((sql: Sql) => Promise<unknown>)[] = [
+          // Its own record of before, under the revision of now.
+          (sql) => sql("update keys set sealed = ? where id = ?", first!["sealed"] as Uint8Array, String(id)),
+          // Another key's record of the same revision, with the name that the row has, and with the row's own.
+          (sql) =>
+            sql(
+              "update keys set sealed = (select sealed from keys where id = ?) where id = ?",
+              String(freeId),
+              String(id),
+            ),
+          async (sql) => {
+            await sql("update keys set name = 'tmp' where name = 'gated'");
+            await sql("update keys set name = 'gated' where name = 'free'");
+            await sql(
+              "update key_versions set sealed = (select sealed from key_versions where key_id = ? limit 1) where key_id = ?",
+              String(id),
+              String(freeId),
+            );
+          },
+          // The row of before but for its revision.
+          (sql) => sql("update keys set revision = revision - 1 where id = ?", String(id)),
+          (sql) => sql("update keys set due_at = null where id = ?", String(id)),
+        ];
+        for (const [index, edit] of edits.entries()) {
+          const edited = await database.copy();
+          await edit(edited.sql);
+          await using running = await startServer({ ...settings, ...edited.settings });
+          const token = use === "export" ? exporter : admin;
+          for (const handle of [String(id), "gated"]) {
+            const answer = await running.request("POST", `/v1/keys/${handle}/${use}`, used, { token });
+            assert.ok(answer.status >= 400, `edit ${index} by ${handle}: ${answer.text}`);
+          }
+        }
+      });
+    }
 
-  for (const [what, made, path, body, use, used] of takes) {
-    test(what, async () => {
-      const folder = temporaryFolder();
-      const settings = { KEYSTEAD_DATA_PATH: folder, KEYSTEAD_EXPORT_ON_MAIN: "1" };
+    test("a project's deletion, by its record of before or by another project's", async () => {
+      const database = await keptDatabase(store);
+      const { settings } = database;
       const before = await startServer(settings);
       const admin = await before.token("admin", { project: "*" });
-      const exporter = await before.token("exporter", { kind: "service" });
-      const must = async (method: string, at: string, sent: object): Promise<Record<string, unknown>> => {
-        const answer = await before.request(method, at, sent, { token: admin });
+      const post = async (path: string, body: object, project = "default"): Promise<void> => {
+        const answer = await before.request("POST", path, body, { token: admin, project });
         assert.ok(answer.status < 300, answer.text);
-        return answer.json;
       };
-      const { id } = await must("POST", "/v1/keys", { name: "gated", ...made });
-      const { id: freeId } = await must("POST", "/v1/keys", { name: "free", ...(grants[what] ?? made) });
-      const rows = (): Record<string, unknown>[] =>
-        read(folder, "select * from keys where id = ?", String(id));
-      const [first] = rows();
-      await must("POST", `/v1/keys/gated/${path}`, body);
-      // The other key comes to the same revision in a harmless way.
-      await must("PATCH", "/v1/keys/free", { description: "x" });
-      if (what === "a least version") {
-        await must("PATCH", "/v1/keys/gated", { min_encryption_version: 2 });
-        await must("PATCH", "/v1/keys/free", { description: "y" });
-      }
+      for (const name of ["gone", "free"]) await post("/v1/projects", { name });
+      await post("/v1/keys", { name: "k" }, "gone");
+      const [first] = await database.sql("select * from projects where name = 'gone'");
+      const sealed = first!["sealed"] as Uint8Array;
+      await post("/v1/projects/gone/schedule-deletion", {});
+      await post("/v1/projects/free/schedule-deletion", {});
+      await post("/v1/projects/free/cancel-deletion", {});
       await before.close();
-
-      const edits: ((database: DatabaseSync) => void)[] = [
-        // Its own record of before, under the revision of now.
-        (database) =>
-          database
-            .prepare("update keys set sealed = ? where id = ?")
-            .run(first!["sealed"] as Uint8Array, String(id)),
-        // Another key's record of the same revision, with the name that the row has, and with the row's own.
-        (database) =>
-          database
-            .prepare("update keys set sealed = (select sealed from keys where id = ?) where id = ?")
-            .run(String(freeId), String(id)),
-        (database) => {
-          database.exec("update keys set name = 'tmp' where name = 'gated'");
-          database.exec("update keys set name = 'gated' where name = 'free'");
-          database
-            .prepare(
-              "update key_versions set sealed = (select sealed from key_versions where key_id = ?) where key_id = ?",
-            )
-            .run(String(id), String(freeId));
-        },
-        // The row of before but for its revision.
-        (database) =>
-          database.prepare("update keys set revision = revision - 1 where id = ?").run(String(id)),
-        (database) => database.prepare("update keys set due_at = null where id = ?").run(String(id)),
-      ];
-      const original = readFileSync(join(folder, "keystead.db"));
-      for (const [index, edit] of edits.entries()) {
-        writeFileSync(join(folder, "keystead.db"), original);
-        const database = new DatabaseSync(join(folder, "keystead.db"));
-        edit(database);
-        database.close();
-        await using running = await startServer(settings);
-        const token = use === "export" ? exporter : admin;
-        for (const handle of [String(id), "gated"]) {
-          const answer = await running.request("POST", `/v1/keys/${handle}/${use}`, used, { token });
-          assert.ok(answer.status >= 400, `edit ${index} by ${handle}: ${answer.text}`);
-        }
+      for (const [text, ...values] of [
+        ["update projects set sealed = ? where name = 'gone'", sealed],
+        [
+          "update projects set revision = 3, sealed = (select sealed from projects where name = 'free') where name = 'gone'",
+        ],
+        ["update projects set due_at = null, created_at = '2020-01-01T00:00:00.000Z' where name = 'gone'"],
+      ] as const) {
+        const edited = await database.copy();
+        await edited.sql(text, ...values);
+        await using running = await startServer(edited.settings);
+        const answer = await running.request("GET", "/v1/keys/k", undefined, {
+          token: admin,
+          project: "gone",
+        });
+        assert.ok(
+          ["internal_error", "project_pending_deletion"].includes(String(answer.json["code"])),
+          `${text}: ${answer.text}`,
+        );
       }
     });
-  }
-
-  test("a project's deletion, by its record of before or by another project's", async () => {
-    const folder = temporaryFolder();
-    const settings = { KEYSTEAD_DATA_PATH: folder };
-    const before = await startServer(settings);
-    const admin = await before.token("admin", { project: "*" });
-    const post = async (path: string, body: object, project = "default"): Promise<void> => {
-      const answer = await before.request("POST", path, body, { token: admin, project });
-      assert.ok(answer.status < 300, answer.text);
-    };
-    for (const name of ["gone", "free"]) await post("/v1/projects", { name });
-    await post("/v1/keys", { name: "k" }, "gone");
-    const [first] = read(folder, "select * from projects where name = ?", "gone");
-    await post("/v1/projects/gone/schedule-deletion", {});
-    await post("/v1/projects/free/schedule-deletion", {});
-    await post("/v1/projects/free/cancel-deletion", {});
-    await before.close();
-    const original = readFileSync(join(folder, "keystead.db"));
-    for (const sql of [
-      "update projects set sealed = ? where name = 'gone'",
-      "update projects set revision = 3, sealed = coalesce((select sealed from projects where name = 'free'), ?) where name = 'gone'",
-      "update projects set due_at = null, created_at = coalesce('2020-01-01T00:00:00.000Z', ?) where name = 'gone'",
-    ]) {
-      writeFileSync(join(folder, "keystead.db"), original);
-      const database = new DatabaseSync(join(folder, "keystead.db"));
-      database.prepare(sql).run(first!["sealed"] as Uint8Array);
-      database.close();
-      await using running = await startServer(settings);
-      const answer = await running.request("GET", "/v1/keys/k", undefined, { token: admin, project: "gone" });
-      assert.ok(
-        ["internal_error", "project_pending_deletion"].includes(String(answer.json["code"])),
-        `${sql}: ${answer.text}`,
-      );
-    }
   });
 });
-
-function read(folder: string, sql: string, value: string): Record<string, unknown>[] {
-  const database = new DatabaseSync(join(folder, "keystead.db"), { readOnly: true });
-  try {
-    return database.prepare(sql).all(value);
-  } finally {
-    database.close();
-  }
-}
