@@ -27,6 +27,6 @@ export class PolicyApi {
     { account, project, resource, ...call }: ExplainOptions = {},
   ): Promise<PolicyExplanation> {
     const body = { action, account, project, resource };
-    return this.#transport.send({ method: "POST", path: "/v1/can", body }, call);
+    return this.#transport.send({ method: "POST", path: "/v1/can", body, repeatable: true }, call);
   }
 }

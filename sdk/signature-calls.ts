@@ -132,7 +132,7 @@ export class SignatureCalls extends CipherCalls {
       bytes,
       version,
     };
-    const answer = await this.post<{ shared_secret_b64: string; version: number }>(name, "agree", body, call);
+    const answer = await this.use<{ shared_secret_b64: string; version: number }>(name, "agree", body, call);
     return { sharedSecret: fromBase64(answer.shared_secret_b64), version: answer.version };
   }
 }

@@ -317,9 +317,13 @@ describe("the native operations", () => {
     const open = [...operations.values()].filter((operation) => operation.scope === undefined);
     assert.deepEqual(open.map(({ id }) => id).sort(), [
       "caller.whoami",
+      "login.create",
+      "login.refresh",
+      "login.revoke",
       "policy.explain",
       "project.list",
       "random.generate",
+      "signup.redeem",
     ]);
   });
 
