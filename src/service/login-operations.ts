@@ -213,8 +213,9 @@ export const passwordSet: GlobalMutation<PasswordInput, undefined> = {
     if (isReset && !mayManage(context)) {
       throw new KeysteadError("forbidden", { detail: "the first password is set by an administrator" });
     }
-    if (!isReset) await provePassword(context, account, input.currentPassword);
-    const setting = await services.passwords.setting(account.id, input.password);
+    const proven = isReset ? undefined : await provePassword(context, account, input.currentPassword);
+    // Whoever was overtaken by another change knew a password that is none any more.
+    const setting = await services.passwords.setting(account.id, input.password, "known", proven);
     // Whoever knew the old password may have a session; the one that this comes from goes on.
     const ending = await services.sessions.ending(account.id, isOwn ? caller.sessionId : undefined);
     try {
@@ -355,16 +356,16 @@ async function stillManaging({ services, caller }: OperationContext): Promise<re
   return [services.accounts.unchanged(own)];
 }
 
-/** Throws `forbidden` unless it is the account's password; counted like a login. */
+/** The revision of the account's password. Throws `forbidden` unless it is this one; counted like a login. */
 async function provePassword(
   { services, address }: OperationContext,
   account: Account,
   password: string | undefined,
-): Promise<void> {
+): Promise<number> {
   if (password === undefined) {
     throw new KeysteadError("invalid_body", { field: "current_password", detail: "the password to change" });
   }
-  const { isRight } = await services.passwords.check({
+  const { isRight, revision } = await services.passwords.check({
     name: account.name,
     accountId: account.id,
     mayPass: true,
@@ -372,6 +373,7 @@ async function provePassword(
     address: limitedName(address),
   });
   if (!isRight) throw new KeysteadError("forbidden", { detail: "the current password is not right" });
+  return revision;
 }
 
 async function shownSignup(context: OperationContext, signup: Signup): Promise<ShownSignup> {
