@@ -1,6 +1,7 @@
 /// <reference types="bun" />
 /**
- * A server to be measured, in a process of its own: the bare echo, or the service as `keystead server` composes it.
+ * A server to be measured, in a process of its own: the bare echo, or the service as `keystead server` composes it
+ * (`keystead-behind-proxy` believes the client's address that a request states).
  * It prints its port and token as one line of JSON, and answers `cpu` on standard input with its CPU time so far, `memory`
  * with what it holds.
  */
@@ -11,6 +12,9 @@ import type { CommitChange } from "../src/audit/change.ts";
 import { nullSink } from "../src/audit/audit-sink.ts";
 import { compose } from "../src/compose.ts";
 import { readConfig } from "../src/config.ts";
+
+/** Of the account `bench`. */
+const BENCH_PASSWORD = "correct horse battery";
 
 const [kind = "", folder = "", database] = process.argv.slice(2);
 process.umask(0o077);
@@ -42,15 +46,17 @@ async function startKeystead(withoutAudit: boolean): Promise<{ port: number; tok
         ? { KEYSTEAD_DATA_PATH: folder }
         : { KEYSTEAD_DATABASE_URL: database, KEYSTEAD_AUDIT_LOG: join(folder, "audit.log") }),
       KEYSTEAD_RATE_LIMIT: "off",
+      ...(kind === "keystead-behind-proxy" ? { KEYSTEAD_TRUSTED_PROXIES: "127.0.0.1" } : {}),
     },
     folder,
   );
   const options = { initialising: true, ...(withoutAudit ? { auditSink: nullSink } : {}) };
   const keystead = await compose(config, options);
-  const { accounts, auditor, projects } = keystead.services;
+  const { accounts, auditor, passwords, projects } = keystead.services;
   const commit: CommitChange = (writes, facts) =>
     auditor.commitChange({ ...serviceFacts("bench.prepare"), ...facts, version: 0 }, writes);
-  await accounts.create("bench", "service", commit);
+  const { id } = await accounts.create("bench", "service", commit);
+  await commit(await passwords.setting(id, BENCH_PASSWORD), { resource: "account:bench" });
   await accounts.bind(
     "bench",
     { role: "admin", project: (await projects.byName("default"))?.id ?? "" },
