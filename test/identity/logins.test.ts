@@ -179,6 +179,18 @@ forEachStore(({ startServer }) => {
       assert.equal(answers.filter(({ status: code }) => code === 429).length, 17);
     });
 
+    test("in a storm from everywhere are refused as busy, in a line a second of the service's own log", async () => {
+      const before = service().logLines.length;
+      const answers = await Promise.all(
+        Array.from({ length: 150 }, (_, i) => login(`nobody-${i}`, PASSWORD, `10.20.${i}.1`)),
+      );
+      const busy = answers.filter(({ json }) => json["code"] === "busy").length;
+      const lines = service().logLines.slice(before);
+      assert.ok(busy > 10, String(busy));
+      assert.ok(lines.length <= busy / 2, `${lines.length} of ${busy}`);
+      assert.ok(lines.every((line) => line.includes("busy")));
+    });
+
     test("write one entry an address and second for failures, and count the others", async () => {
       const before = service().auditEntries().length;
       await Promise.all(Array.from({ length: 30 }, (_, i) => login(`nobody-${i}`, PASSWORD, "10.6.0.1")));
