@@ -18,10 +18,12 @@ class Works {
     return name;
   };
 
-  /** Ends the oldest work, and lets the next one begin. */
-  async endOne(): Promise<void> {
-    this.#ends.shift()?.();
-    await new Promise((resolve) => setImmediate(resolve));
+  /** Ends the oldest work and lets the next one begin, until none runs. */
+  async endAll(): Promise<void> {
+    while (this.running > 0) {
+      this.#ends.shift()?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 }
 
@@ -34,7 +36,7 @@ describe("the queue of passwords", () => {
     // A lane that is full takes nobody else's places.
     const known = queue.run("known", works.work("known"));
     assert.equal(works.running, 2);
-    while (works.running > 0) await works.endOne();
+    await works.endAll();
     assert.deepEqual(
       await Promise.all(all),
       Array.from({ length: 2 + LANE_MAX }, (_, i) => String(i)),
@@ -50,7 +52,7 @@ describe("the queue of passwords", () => {
     const lanes: Lane[] = ["suspect", "fresh", "known", "suspect", "fresh", "known"];
     const first = queue.run("suspect", works.work("first"));
     const rest = lanes.map((lane, i) => queue.run(lane, works.work(`${lane}${i}`)));
-    while (works.running > 0) await works.endOne();
+    await works.endAll();
     await Promise.all([first, ...rest]);
     assert.deepEqual(works.started, [
       "first",
