@@ -18,6 +18,8 @@ export interface Load {
   readonly contentType?: string;
   /** Where they are not CONNECTIONS. */
   readonly connections?: number;
+  /** Where it is not the subject's own. */
+  readonly token?: string;
 }
 
 export interface Figures {
@@ -115,13 +117,14 @@ export async function bareLoop(kind: string, seconds: number): Promise<number> {
 export async function runWrk(subject: Subject, load: Load, seconds: number): Promise<Figures> {
   const script = join(tmpdir(), `keystead-wrk-${process.pid}.lua`);
   const bodyFile = `${script}.body`;
+  const token = load.token ?? subject.token;
   writeFileSync(bodyFile, load.body);
   writeFileSync(
     script,
     `wrk.method = "${load.method}"
 wrk.body = io.open("${bodyFile}", "rb"):read("*a")
 wrk.headers["Content-Type"] = "${load.contentType ?? "application/json"}"
-${subject.token === "" ? "" : `wrk.headers["Authorization"] = "Bearer ${subject.token}"`}
+${token === "" ? "" : `wrk.headers["Authorization"] = "Bearer ${token}"`}
 `,
   );
   const before = await subject.cpuMicros();

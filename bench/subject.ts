@@ -1,6 +1,7 @@
 /// <reference types="bun" />
 /**
- * A server to be measured, in a process of its own: the bare echo, or the service as `keystead server` composes it.
+ * A server to be measured, in a process of its own: the bare echo, or the service as `keystead server` composes it
+ * (`keystead-behind-proxy` believes the client's address that a request states).
  * It prints its port and token as one line of JSON, and answers `cpu` on standard input with its CPU time so far, `memory`
  * with what it holds.
  */
@@ -11,6 +12,9 @@ import type { CommitChange } from "../src/audit/change.ts";
 import { nullSink } from "../src/audit/audit-sink.ts";
 import { compose } from "../src/compose.ts";
 import { readConfig } from "../src/config.ts";
+
+/** Of the account `bench`. */
+const BENCH_PASSWORD = "correct horse battery";
 
 const [kind = "", folder = "", database] = process.argv.slice(2);
 process.umask(0o077);
@@ -49,12 +53,13 @@ async function startKeystead(
         : { KEYSTEAD_DATABASE_URL: database, KEYSTEAD_AUDIT_LOG: join(folder, "audit.log") }),
       KEYSTEAD_RATE_LIMIT: "off",
       ...(asClient ? { KEYSTEAD_FACADES: "go-kms" } : {}),
+      ...(kind === "keystead-behind-proxy" ? { KEYSTEAD_TRUSTED_PROXIES: "127.0.0.1" } : {}),
     },
     folder,
   );
   const options = { initialising: true, ...(withoutAudit ? { auditSink: nullSink } : {}) };
   const keystead = await compose(config, options);
-  const { accounts, auditor, clientAccounts, projects } = keystead.services;
+  const { accounts, auditor, clientAccounts, passwords, projects } = keystead.services;
   const commit: CommitChange = (writes, facts) =>
     auditor.commitChange({ ...serviceFacts("bench.prepare"), ...facts, version: 0 }, writes);
   if (asClient) {
@@ -64,7 +69,8 @@ async function startKeystead(
     const [listener] = await keystead.listen();
     return { port: listener?.port ?? 0, token };
   }
-  await accounts.create("bench", "service", commit);
+  const { id } = await accounts.create("bench", "service", commit);
+  await commit(await passwords.setting(id, BENCH_PASSWORD), { resource: "account:bench" });
   await accounts.bind(
     "bench",
     { role: "admin", project: (await projects.byName("default"))?.id ?? "" },

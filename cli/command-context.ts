@@ -4,11 +4,11 @@
  */
 import type { Command } from "commander";
 import { KeysteadClient } from "../sdk/client.ts";
+import type { CredentialSource } from "../sdk/credentials.ts";
 import { parseDurationMs } from "./duration.ts";
-import { KeysteadApiError } from "../sdk/api-error.ts";
-import { isEnding } from "../sdk/login-api.ts";
 import { readInputFile } from "./input.ts";
 import { Output, outputOptions } from "./output.ts";
+import { sessionCredentials } from "./session-credentials.ts";
 import { SessionFile } from "./session-file.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -24,7 +24,7 @@ interface GlobalFlags {
 /** Where the server is and who is asking. */
 export interface Connection {
   readonly url: string;
-  readonly token: string | undefined;
+  readonly token: string | CredentialSource | undefined;
   readonly project: string | undefined;
   readonly timeoutMs: number | undefined;
 }
@@ -56,20 +56,6 @@ export class CommandContext {
     this.sessions = new SessionFile(env);
   }
 
-  /** Refreshes the session that this command will go on with, where its token ends soon. */
-  async refreshSession(): Promise<void> {
-    const { url, timeoutMs, token } = this.connection();
-    const session = this.sessions.get(url);
-    if (session === undefined || token !== session.token || !isEnding(session)) return;
-    try {
-      const { login } = new KeysteadClient({ url, timeoutMs });
-      this.sessions.set(url, await login.refresh(session.refresh_token));
-    } catch (error) {
-      // The session has ended: forgotten, so that what follows says that credentials are needed.
-      if (error instanceof KeysteadApiError && error.status === 401) this.sessions.set(url, undefined);
-    }
-  }
-
   client(): KeysteadClient {
     return new KeysteadClient(this.connection());
   }
@@ -82,11 +68,12 @@ export class CommandContext {
   connection(): Connection {
     const { url: flag, timeout } = this.#flags();
     const url = flag ?? this.#variable("KEYSTEAD_URL") ?? "http://localhost:8080";
+    const timeoutMs = timeout === undefined ? undefined : parseDurationMs(timeout);
     return {
       url,
-      token: this.#token() ?? this.sessions.get(url)?.token,
+      token: this.#token() ?? sessionCredentials(this.sessions, { url, timeoutMs }),
       project: this.project(),
-      timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
+      timeoutMs,
     };
   }
 

@@ -4,11 +4,13 @@
  */
 import { DocStoreError, type DocStoreErrorCode } from "../docstore/doc-store-error.ts";
 import { KeysteadApiError } from "../sdk/api-error.ts";
+import { KeysteadCredentialError } from "../sdk/credential-error.ts";
 import { KeysteadConnectionError } from "../sdk/connection-error.ts";
 import { KeysteadDataKeyError, KeysteadDecryptionError } from "../sdk/envelope-error.ts";
 import { KeysteadInputError } from "../sdk/input-error.ts";
 import { InputFailed } from "./input.ts";
 import { visibleText } from "./output.ts";
+import { SessionEnded } from "./session-ended.ts";
 import { UsageError } from "./usage-error.ts";
 
 export const EXIT_OK = 0;
@@ -34,6 +36,8 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof KeysteadInputError || error instanceof InputFailed) return EXIT_INPUT;
   if (error instanceof DocStoreError) return docStoreExits[error.code] ?? EXIT_INPUT;
   if (error instanceof KeysteadDecryptionError) return EXIT_NOT_VALID;
+  if (error instanceof SessionEnded) return EXIT_REFUSED;
+  if (error instanceof KeysteadCredentialError) return exitCodeOf(error.cause);
   if (!(error instanceof KeysteadApiError)) return EXIT_FAILURE;
   if (error.code === "decryption_failed") return EXIT_NOT_VALID;
   if (error.status === 401 || error.status === 403) return EXIT_REFUSED;
@@ -64,7 +68,9 @@ function textOf(error: unknown): string {
   }
   if (error instanceof KeysteadInputError) return `${error.message} (${error.code})`;
   if (error instanceof UsageError) return `${error.message} (keystead --help)`;
-  if (error instanceof InputFailed) return error.message;
+  if (error instanceof InputFailed || error instanceof SessionEnded) return error.message;
+  // What a session's token could not be had for.
+  if (error instanceof KeysteadCredentialError) return textOf(error.cause);
   // The platform's messages may quote what they were given.
   return `unexpected failure (${error instanceof Error ? error.name : "unknown"})`;
 }

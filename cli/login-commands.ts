@@ -1,7 +1,7 @@
 /** `keystead login`, `logout`, `password`, `session`, `signup`, `login-key`: how accounts come in. */
-import type { Command } from "commander";
+import type { Command, Option } from "commander";
 import { KeysteadClient } from "../sdk/client.ts";
-import { accountKinds, roleNames, type AccountKind, type Login, type RoleName } from "../sdk/wire.ts";
+import { accountKinds, roleNames, type AccountKind, type Login } from "../sdk/wire.ts";
 import type { CommandContext } from "./command-context.ts";
 import { parseDurationMs } from "./duration.ts";
 import { readInputFile } from "./input.ts";
@@ -104,7 +104,7 @@ Examples:
 interface SignupFlags {
   readonly kind: AccountKind;
   readonly ttl?: string;
-  readonly role?: RoleName;
+  readonly role?: string;
   readonly allProjects?: true;
   readonly pattern?: string;
 }
@@ -122,7 +122,7 @@ export function addSignupCommands(program: Command, context: CommandContext): vo
       group.createOption("--kind <kind>", "who it stands for").choices(accountKinds).default("service"),
     )
     .option("--ttl <duration>", "how long it is good, such as 2h (24h unless set, 720h at most)")
-    .addOption(group.createOption("--role <role>", "a role that the account gets").choices(roleNames))
+    .addOption(roleOption(group))
     .option("--all-projects", "the role counts in all projects, not only in --project")
     .option("--pattern <pattern>", "the role counts only for names that match")
     .addHelpText(
@@ -177,6 +177,16 @@ Example:
       context.sessions.set(url, login);
       await showLogin(context, login);
     });
+}
+
+/** Offers the built-in roles, and takes any. */
+function roleOption(group: Command): Option {
+  const option = group.createOption(
+    "--role <role>",
+    "a role that the account gets: one of these, or your own",
+  );
+  option.argChoices = [...roleNames];
+  return option;
 }
 
 async function* onePage<T>(items: readonly T[]): AsyncGenerator<readonly T[]> {

@@ -93,10 +93,6 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
     .exitOverride()
     .addHelpText("after", help);
 
-  const withoutSession = new Set(["login", "logout", "redeem", "server", "init", "version", "completion"]);
-  program.hook("preAction", async (_program, command) => {
-    if (!withoutSession.has(command.name())) await context.refreshSession();
-  });
   program.commandsGroup("Keys and secrets:");
   addKeyCommands(program, context);
   addCryptoCommands(program, context);

@@ -1,13 +1,19 @@
 /**
- * The sessions of `keystead login`, one a server, in `keystead/sessions.json` (of clients of Go KMS's
- * API in `keystead/client-sessions.json`) in the user's configuration folder.
+ * The sessions of `keystead login`, one a server, in `keystead/sessions.json` in the user's configuration folder.
  * Invariant: the file is its owner's alone (0600, its folder 0700) and is replaced whole; tokens are written nowhere else.
+ * Whoever refreshes a session holds the lock beside the file, so that of several commands one refreshes and the others go on
+ * with what it got. A lock whose holder is gone is taken over; a command that cannot get it goes on without.
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Login } from "../sdk/wire.ts";
 import { InputFailed } from "./input.ts";
+
+/** Older than any refresh takes. */
+const LOCK_MS_MAX = 40_000;
+const LOCK_POLL_MS = 50;
 
 export class SessionFile<T = Login> {
   readonly path: string;
@@ -23,12 +29,23 @@ export class SessionFile<T = Login> {
 
   /** The session at a server; undefined where there is none. */
   get(url: string): T | undefined {
-    return this.#read()[serverOf(url)];
+    return this.#read().get(serverOf(url));
+  }
+
+  /** Runs work while no other command changes the file, or after having waited long for it. */
+  async locked<T>(work: () => Promise<T>): Promise<T> {
+    const lock = `${this.path}.lock`;
+    const isHeld = await acquired(lock);
+    try {
+      return await work();
+    } finally {
+      if (isHeld) release(lock);
+    }
   }
 
   /** Keeps a session, or forgets the one that is there. */
   set(url: string, login: T | undefined): void {
-    const sessions = new Map(Object.entries(this.#read()));
+    const sessions = this.#read();
     if (login === undefined) sessions.delete(serverOf(url));
     else sessions.set(serverOf(url), login);
     const temporary = `${this.path}.${process.pid}`;
@@ -45,18 +62,60 @@ export class SessionFile<T = Login> {
     }
   }
 
-  #read(): Readonly<Record<string, T>> {
+  #read(): Map<string, T> {
     let text: string;
     try {
       text = readFileSync(this.path, "utf8");
     } catch {
-      return {};
+      return new Map();
     }
+    const sessions = parsed<T>(text);
+    if (sessions === undefined)
+      throw new InputFailed("the file of sessions cannot be read; remove it and log in again");
+    return sessions;
+  }
+}
+
+/** What the file holds is of the shape that this program wrote. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the file is this program's own
+function parsed<T>(text: string): Map<string, T> | undefined {
+  try {
+    const value = JSON.parse(text) as Record<string, T> | null;
+    return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Takes the lock: a folder, whose making either succeeds or finds it made. False where it cannot be had. */
+async function acquired(lock: string): Promise<boolean> {
+  const deadline = performance.now() + LOCK_MS_MAX;
+  for (;;) {
     try {
-      return JSON.parse(text) as Record<string, T>;
-    } catch {
-      throw new InputFailed("the file of sessions holds no JSON; remove it and log in again");
+      mkdirSync(dirname(lock), { recursive: true, mode: 0o700 });
+      mkdirSync(lock, { mode: 0o700 });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST" || performance.now() > deadline) return false;
     }
+    if (isAbandoned(lock)) release(lock);
+    else await pause(LOCK_POLL_MS);
+  }
+}
+
+function isAbandoned(lock: string): boolean {
+  try {
+    return Date.now() - statSync(lock).mtimeMs > LOCK_MS_MAX;
+  } catch {
+    return false;
+  }
+}
+
+function release(lock: string): void {
+  try {
+    rmdirSync(lock);
+  } catch {
+    // Somebody took it over.
   }
 }
 

@@ -20,12 +20,14 @@ export interface Credential {
 /**
  * Gives a token: from a login, a file, the platform that the program runs on. Asked when the first call needs it, shortly
  * before the token expires, and once when the service answers 401.
+ * @param refused the token that the service refused, where that is why another is asked for
  */
-export type CredentialSource = () => Promise<Credential>;
+export type CredentialSource = (refused?: string) => Promise<Credential>;
 
 export class Credentials {
   readonly #source: CredentialSource | undefined;
   #token: string | undefined;
+  #refused: string | undefined;
   /** On the clock that only goes forward. */
   #renewAt = Infinity;
   #fetch: Promise<string> | undefined;
@@ -52,14 +54,17 @@ export class Credentials {
   refused(token: string | undefined): boolean {
     if (this.#source === undefined) return false;
     // Another call may have brought a new one already.
-    if (this.#token === token) this.#token = undefined;
+    if (this.#token === token) {
+      this.#token = undefined;
+      this.#refused = token;
+    }
     return true;
   }
 
   async #fetched(source: CredentialSource): Promise<string> {
     let credential: Credential;
     try {
-      credential = await source();
+      credential = await source(this.#refused);
     } catch (cause) {
       throw new KeysteadCredentialError("credential_unavailable", "There is no token to send", cause);
     }
@@ -73,6 +78,7 @@ export class Credentials {
     const lifeMs = expiresAt === undefined ? Infinity : Number(expiresAt) - Date.now();
     this.#renewAt = performance.now() + lifeMs - Math.min(RENEWAL_MS, lifeMs / 5);
     this.#token = token;
+    this.#refused = undefined;
     return token;
   }
 }

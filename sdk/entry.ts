@@ -7,6 +7,7 @@ export { KeysteadDataKeyError, KeysteadDecryptionError } from "./envelope-error.
 export { KeysteadInputError } from "./input-error.ts";
 export { KeysteadItemError } from "./item-error.ts";
 export type { Credential, CredentialSource } from "./credentials.ts";
+export { loginCredentials, type LoginCredentialsOptions } from "./login-credentials.ts";
 export type { EnvelopeOptions, LocalCipher } from "./local-cipher.ts";
 export type { CallOptions } from "./transport.ts";
 export type * from "./wire.ts";

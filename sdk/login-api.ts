@@ -1,10 +1,9 @@
 /**
  * The calls on how accounts come in: `client.login`, `client.session`, `client.signup`, `client.password`,
- * `client.loginKey`; and credentials that log in and refresh by themselves.
+ * `client.loginKey`.
  */
-import { KeysteadApiError } from "./api-error.ts";
 import type { PageOptions } from "./key-api.ts";
-import { pathSegment, Transport, type CallOptions, type ClientOptions } from "./transport.ts";
+import { pathSegment, type Transport, type CallOptions } from "./transport.ts";
 import type {
   AccountKind,
   Login,
@@ -15,9 +14,6 @@ import type {
   SignupCreated,
   SignupListed,
 } from "./wire.ts";
-
-/** A token this much before its end is not used any more. */
-const RENEW_BEFORE_MS = 30_000;
 
 export class LoginApi {
   readonly #transport: Transport;
@@ -134,53 +130,4 @@ export class LoginKeyApi {
       call,
     );
   }
-}
-
-/** What a client needs to say who it is, and until when that holds. */
-export interface TokenUntil {
-  readonly token: string;
-  /** Milliseconds since 1970. */
-  readonly expiresAt?: number;
-}
-
-export interface LoginCredentialsOptions extends Pick<ClientOptions, "url" | "timeoutMs"> {
-  readonly account: string;
-  /** Asked for when a login needs it, and not kept. */
-  readonly password: string | (() => string | Promise<string>);
-}
-
-/**
- * Credentials of an account with a password: logs in when they are first asked for, refreshes shortly before the token ends,
- * and logs in again where the session has ended. Calls at the same time share one request.
- */
-export function loginCredentials(options: LoginCredentialsOptions): () => Promise<TokenUntil> {
-  const api = new LoginApi(new Transport({ url: options.url, timeoutMs: options.timeoutMs }));
-  let login: Login | undefined;
-  let asking: Promise<Login> | undefined;
-  const fresh = async (): Promise<Login> => {
-    if (login !== undefined) {
-      try {
-        return await api.refresh(login.refresh_token);
-      } catch (error) {
-        if (!(error instanceof KeysteadApiError) || error.status !== 401) throw error;
-        login = undefined;
-      }
-    }
-    const { account, password } = options;
-    return api.create(account, typeof password === "string" ? password : await password());
-  };
-  return async () => {
-    if (login === undefined || isEnding(login)) {
-      asking ??= fresh().finally(() => {
-        asking = undefined;
-      });
-      login = await asking;
-    }
-    return { token: login.token, expiresAt: Date.parse(login.expires_at) };
-  };
-}
-
-/** Whether a login's token is to be renewed before it is used. */
-export function isEnding({ expires_at }: Pick<Login, "expires_at">): boolean {
-  return Date.parse(expires_at) - Date.now() < RENEW_BEFORE_MS;
 }

@@ -49,7 +49,8 @@ Example:
         process.exitCode = await inviteHere(flags.name, ttlMs, context, env);
         return;
       }
-      const made = await new GoKmsClient({ url, token, timeoutMs }).invite(flags.name, ttlMs);
+      const given = typeof token === "string" ? token : (await token()).token;
+      const made = await new GoKmsClient({ url, token: given, timeoutMs }).invite(flags.name, ttlMs);
       await context.output().line(made, { token: made });
     });
 

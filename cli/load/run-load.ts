@@ -4,6 +4,7 @@
  * waited for and counted.
  */
 import { KeysteadApiError } from "../../sdk/api-error.ts";
+import type { CredentialSource } from "../../sdk/credentials.ts";
 import { KeysteadClient } from "../../sdk/client.ts";
 import { KeysteadConnectionError } from "../../sdk/connection-error.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
@@ -14,7 +15,7 @@ const REST_MS = 10;
 
 export interface LoadOptions {
   readonly url: string;
-  readonly token?: string | undefined;
+  readonly token?: string | CredentialSource | undefined;
   readonly project?: string | undefined;
   readonly timeoutMs?: number | undefined;
   readonly workload: WorkloadName;

@@ -82,38 +82,40 @@ export class Authenticator {
 
   #byStatement(token: string, hash: string): Caller | Promise<Caller> {
     const known = this.#stated.peek(hash);
-    if (known !== undefined) return this.#judge(known, 0);
+    if (known !== undefined) return this.#judge(known, token, 0);
     // Of one that is known it was asked before.
-    const stated = tokenCharacters.test(token) ? readStatement(token) : undefined;
+    const stated = tokenCharacters.test(token) ? readStatement(token, hash) : undefined;
     if (stated === undefined) refuse();
-    return this.#judgeFirst(stated, hash);
+    return this.#judgeFirst(stated, token);
   }
 
-  async #judgeFirst(stated: StatedToken, hash: string): Promise<Caller> {
-    const caller = await this.#judge(stated, 0);
+  async #judgeFirst(stated: StatedToken, token: string): Promise<Caller> {
+    const caller = await this.#judge(stated, token, 0);
     // Only now: what was never good takes nobody's place.
-    this.#stated.set(hash, stated);
+    this.#stated.set(stated.hash, stated);
     return caller;
   }
 
   /** Asks the verifiers from this one on whose token it is, and that one what it is worth. */
-  #judge(stated: StatedToken, from: number): Caller | Promise<Caller> {
+  #judge(stated: StatedToken, token: string, from: number): Caller | Promise<Caller> {
     const { verifiers } = this.#options;
     for (let at = from; at < verifiers.length; at++) {
       const verifier = verifiers[at];
       const owns = verifier?.owns(stated);
       if (owns instanceof Promise) {
         return owns.then((isOwner) =>
-          isOwner && verifier !== undefined ? this.#by(verifier, stated) : this.#judge(stated, at + 1),
+          isOwner && verifier !== undefined
+            ? this.#by(verifier, stated, token)
+            : this.#judge(stated, token, at + 1),
         );
       }
-      if (owns === true && verifier !== undefined) return this.#by(verifier, stated);
+      if (owns === true && verifier !== undefined) return this.#by(verifier, stated, token);
     }
     return refuse();
   }
 
-  #by(verifier: TokenVerifier, stated: StatedToken): Caller | Promise<Caller> {
-    const caller = verifier.authenticate(stated);
+  #by(verifier: TokenVerifier, stated: StatedToken, token: string): Caller | Promise<Caller> {
+    const caller = verifier.authenticate(stated, token);
     return caller instanceof Promise ? caller.then((known) => this.#enabled(known)) : this.#enabled(caller);
   }
 
@@ -128,7 +130,7 @@ export class Authenticator {
 }
 
 /** What a compact JWS states of itself; undefined for what is none. Nothing of it is checked. */
-function readStatement(token: string): StatedToken | undefined {
+function readStatement(token: string, hash: string): StatedToken | undefined {
   const [header, payload, signature, ...rest] = token.split(".");
   if (signature === undefined || rest.length > 0) return undefined;
   const { alg, typ } = readObject(header) ?? {};
@@ -137,7 +139,7 @@ function readStatement(token: string): StatedToken | undefined {
   const { iss } = claims;
   if (typ !== undefined && typeof typ !== "string") return undefined;
   if (iss !== undefined && typeof iss !== "string") return undefined;
-  return { token, algorithm: alg, type: typ, issuer: iss };
+  return { hash, algorithm: alg, type: typ, issuer: iss };
 }
 
 function readObject(part: string | undefined): Record<string, unknown> | undefined {

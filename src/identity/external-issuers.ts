@@ -8,11 +8,11 @@
  */
 import { compactVerify, decodeProtectedHeader } from "jose";
 import { decodeUtf8 } from "../bytes.ts";
-import { sha256, sha256Base64 } from "../crypto/digest.ts";
+import { sha256 } from "../crypto/digest.ts";
 import { KeysteadError } from "../errors.ts";
 import { RecordCache } from "../record-cache.ts";
 import type { Account, Accounts } from "./accounts.ts";
-import type { Caller, Credential } from "./caller.ts";
+import { accountCaller, type Caller, type Credential } from "./caller.ts";
 import type { IssuerBook, Issuers } from "./issuer-book.ts";
 import { candidates, type IssuerKey } from "./issuer-key.ts";
 import type { IssuerKeys } from "./issuer-keys.ts";
@@ -68,17 +68,16 @@ export class ExternalIssuers implements TokenVerifier {
     return issuers instanceof Promise ? issuers.then((all) => all.has(issuer)) : issuers.has(issuer);
   }
 
-  authenticate(stated: StatedToken): Caller | Promise<Caller> {
+  authenticate(stated: StatedToken, token: string): Caller | Promise<Caller> {
     const issuers = this.#options.issuers.current();
     return issuers instanceof Promise
-      ? issuers.then((all) => this.#judge(all, stated))
-      : this.#judge(issuers, stated);
+      ? issuers.then((all) => this.#judge(all, stated, token))
+      : this.#judge(issuers, stated, token);
   }
 
-  #judge(issuers: Issuers, { token, issuer: stated }: StatedToken): Caller | Promise<Caller> {
+  #judge(issuers: Issuers, { hash, issuer: stated }: StatedToken, token: string): Caller | Promise<Caller> {
     const issuer = stated === undefined ? undefined : issuers.get(stated);
     if (issuer?.enabled !== true || token.length > TOKEN_CHARACTERS_MAX) refuse();
-    const hash = sha256Base64(token);
     const known = this.#verified.peek(hash);
     const keys = this.#options.keys.current(issuer);
     if (known === undefined || keys instanceof Promise) return this.#verify(issuer, keys, token, hash, known);
@@ -143,12 +142,15 @@ export class ExternalIssuers implements TokenVerifier {
     if (accountId === undefined) return this.#findAccount(judged, judged.worth.account);
     const account = this.#options.accounts.byId(accountId);
     const known = judged;
-    return account instanceof Promise
-      ? account.then((loaded) => actingAs(known, loaded))
-      : actingAs(known, account);
+    const { account: name } = judged.worth;
+    const acting = (loaded: Account | undefined): Caller | Promise<Caller> =>
+      // A rule means whoever has the name now: the one that was found may be gone, and another in its place.
+      loaded === undefined ? this.#findAccount(known, name) : actingAs(known, loaded);
+    return account instanceof Promise ? account.then(acting) : acting(account);
   }
 
   async #findAccount(judged: Judged, name: string): Promise<Caller> {
+    delete judged.accountId;
     try {
       judged.accountId = (await this.#options.accounts.byName(name)).id;
     } catch (error) {
@@ -228,14 +230,7 @@ function externalCaller({ name }: Issuer, { subject, worth, credential }: Judged
 function actingAs(judged: Judged, account: Account | undefined): Caller {
   if (account === undefined) refuse();
   if (judged.account !== account || judged.caller === undefined) {
-    const { kind, name, id, bindings } = account;
-    judged.caller = {
-      kind,
-      label: `${kind}:${name}`,
-      accountId: id,
-      bindings,
-      credential: judged.credential,
-    };
+    judged.caller = accountCaller(account, judged.credential);
     judged.account = account;
   }
   return judged.caller;

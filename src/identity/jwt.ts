@@ -59,8 +59,8 @@ export class JwtAuthority implements TokenVerifier {
     return algorithm === "HS256";
   }
 
-  async authenticate(stated: StatedToken): Promise<Caller> {
-    const claims = this.#verified.get(stated) ?? (await this.#verify(stated));
+  async authenticate(stated: StatedToken, token: string): Promise<Caller> {
+    const claims = this.#verified.get(stated) ?? (await this.#verify(stated, token));
     const now = Date.now() / 1000;
     if (
       claims === undefined ||
@@ -81,9 +81,9 @@ export class JwtAuthority implements TokenVerifier {
     };
   }
 
-  async #verify(stated: StatedToken): Promise<Claims | undefined> {
+  async #verify(stated: StatedToken, token: string): Promise<Claims | undefined> {
     try {
-      const { payload } = await compactVerify(stated.token, this.#options.secret, { algorithms: ["HS256"] });
+      const { payload } = await compactVerify(token, this.#options.secret, { algorithms: ["HS256"] });
       const claims = parseClaims(payload);
       if (claims !== undefined) this.#verified.set(stated, claims);
       return claims;

@@ -113,6 +113,8 @@ export class LoginThrottle {
     if (tracked === undefined || (tracked.pending === 0 && now - tracked.lastMs > FORGET_MS)) {
       tracked = { failures: 0, pending: 0, lastMs: now, known: tracked?.known ?? false };
     }
+    // A clock that was put back makes nobody wait for the time it lost.
+    tracked.lastMs = Math.min(tracked.lastMs, now);
     // The one that was looked at longest ago stands first, and goes first.
     map.delete(name);
     map.set(name, tracked);

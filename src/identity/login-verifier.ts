@@ -47,10 +47,10 @@ export class LoginVerifier implements TokenVerifier {
     return issuer === this.#options.issuer;
   }
 
-  authenticate(stated: StatedToken): Caller | Promise<Caller> {
+  authenticate(stated: StatedToken, token: string): Caller | Promise<Caller> {
     const known = this.#verified.get(stated);
     return known === undefined
-      ? this.#verify(stated).then((login) => this.#judge(login))
+      ? this.#verify(stated, token).then((login) => this.#judge(login))
       : this.#judge(known);
   }
 
@@ -90,10 +90,10 @@ export class LoginVerifier implements TokenVerifier {
     return login.of.caller;
   }
 
-  async #verify(stated: StatedToken): Promise<VerifiedLogin> {
+  async #verify(stated: StatedToken, token: string): Promise<VerifiedLogin> {
     const { issuer, keys } = this.#options;
     if (stated.type !== tokenTypes.login || stated.algorithm !== "EdDSA") refuse();
-    const verified = await verifyToken(keys, "login", stated.token);
+    const verified = await verifyToken(keys, "login", token);
     const { iss, aud, sub, sid, iat, exp, nbf = 0 } = verified?.claims ?? {};
     if (
       verified === undefined ||

@@ -50,6 +50,14 @@ export interface PasswordCheck {
   readonly address: string;
 }
 
+export interface CheckedPassword {
+  readonly isRight: boolean;
+  /** Which password it was that was right; 0 for none. */
+  readonly revision: number;
+  /** What a change that rests on it has to write. */
+  readonly writes: readonly Write[];
+}
+
 export class Passwords {
   readonly #options: PasswordsOptions;
   readonly #queue = new PasswordQueue();
@@ -65,13 +73,7 @@ export class Passwords {
    * too cheap, and nothing at all where the password was changed meanwhile.
    * Throws `rate_limited` and `busy`.
    */
-  async check({
-    name,
-    accountId,
-    mayPass,
-    password,
-    address,
-  }: PasswordCheck): Promise<{ readonly isRight: boolean; readonly writes: readonly Write[] }> {
+  async check({ name, accountId, mayPass, password, address }: PasswordCheck): Promise<CheckedPassword> {
     const attempt = this.#throttle.begin(name, address);
     let isRight: boolean;
     let stored: StoredPassword | undefined;
@@ -86,10 +88,11 @@ export class Passwords {
     }
     if (!isRight || accountId === undefined || stored === undefined) {
       attempt.failed();
-      return { isRight: false, writes: [] };
+      return { isRight: false, revision: 0, writes: [] };
     }
     attempt.succeeded();
-    return { isRight: true, writes: [await this.#renewed(accountId, password, stored)] };
+    const { revision } = stored;
+    return { isRight: true, revision, writes: [await this.#renewed(accountId, password, stored)] };
   }
 
   /** Whether the account has a password. */
@@ -102,10 +105,19 @@ export class Passwords {
     return { delete: "passwords", where: { account_id: accountId }, expect: "any" };
   }
 
-  /** The writes that make it the account's password. Throws `invalid_body` for what is no password, `busy`. */
-  async setting(accountId: string, password: string, lane: Lane = "known"): Promise<readonly Write[]> {
+  /**
+   * The writes that make it the account's password. Throws `invalid_body` for what is no password, `busy`.
+   * @param proven the revision of the password that this rests on: where another was set since, `conflict`
+   */
+  async setting(
+    accountId: string,
+    password: string,
+    lane: Lane = "known",
+    proven?: number,
+  ): Promise<readonly Write[]> {
     assertPassword(password);
     const before = await this.#find(accountId);
+    if (proven !== undefined && before?.revision !== proven) throw new KeysteadError("conflict");
     return [this.#write(accountId, await this.#hash(password, lane), before)];
   }
 

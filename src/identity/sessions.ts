@@ -18,6 +18,8 @@ import { makeRefreshToken, type RefreshParts } from "./refresh-token.ts";
 
 const SESSION_MS = 7 * 24 * 3600_000;
 const GRACE_MS = 10_000;
+/** How far the clocks of two nodes may be apart. */
+const SKEW_MS = 60_000;
 /** Tokens that the lost answers of one refresh may have left behind. */
 const CURRENT_MAX = 4;
 const SESSIONS_MAX = 100;
@@ -131,7 +133,7 @@ export class Sessions {
     const wasLost =
       session.previous !== undefined &&
       isSame(session.previous, useHash) &&
-      now - Date.parse(session.refreshedAt) <= GRACE_MS &&
+      isRecent(now - Date.parse(session.refreshedAt)) &&
       session.current.length < CURRENT_MAX;
     let renewed: Session;
     if (session.current.some((one) => isSame(one, useHash))) {
@@ -245,6 +247,11 @@ export class Sessions {
 
 function isSame(a: string, b: string): boolean {
   return equalConstantTime(Buffer.from(a, "hex"), Buffer.from(b, "hex"));
+}
+
+/** Of a refresh before the clock was put back nobody knows how long ago it was. */
+function isRecent(agoMs: number): boolean {
+  return agoMs <= GRACE_MS && agoMs >= -SKEW_MS;
 }
 
 function removal({ id }: { readonly id: string }): Write {

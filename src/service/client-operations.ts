@@ -4,7 +4,7 @@ import { limitedName } from "../http/ip-address.ts";
 import type { Account } from "../identity/accounts.ts";
 import type { ClientRole, ShownClient } from "../identity/client-accounts.ts";
 import type { Login } from "../identity/logins.ts";
-import { another, stillManaging } from "./login-operations.ts";
+import { another, stillManaging } from "./account-operations.ts";
 import {
   refuseReplay,
   replayNothing,

@@ -1,15 +1,10 @@
-/** The operations on how accounts come in: logins, sessions, passwords, signups, and whether an account counts at all. */
+/** The operations on how accounts come in and stay in: logins, sessions, passwords, and the keys that sign logins. */
 import { KeysteadError } from "../errors.ts";
 import { limitedName } from "../http/ip-address.ts";
 import type { Account } from "../identity/accounts.ts";
-import type { AccountKind } from "../identity/caller.ts";
 import type { Login } from "../identity/logins.ts";
 import type { Session } from "../identity/sessions.ts";
 import type { TokenKey } from "../identity/signing-keys.ts";
-import type { Signup } from "../identity/signups.ts";
-import { ALL_PROJECTS, type Binding } from "../policy/decide.ts";
-import type { Write } from "../storage/store.ts";
-import { replayAccount, shownBindings, type ShownAccount, type ShownBinding } from "./identity-operations.ts";
 import {
   refuseReplay,
   replayNothing,
@@ -18,7 +13,6 @@ import {
   type OperationContext,
   type ResourceName,
 } from "./operation.ts";
-import { readPage, type Page, type PageInput } from "./paging.ts";
 
 const SCOPE = "kms:manage_accounts";
 
@@ -36,28 +30,11 @@ export interface PasswordInput extends Named {
   readonly currentPassword: string | undefined;
 }
 
-export interface SignupCreateInput extends Named {
-  readonly kind: AccountKind;
-  readonly ttlSeconds: number;
-  readonly bindings: readonly {
-    readonly role: Binding["role"];
-    /** A project's name, or `*` for all. */
-    readonly project: string;
-    readonly pattern: string | undefined;
-  }[];
-}
-
-/** A signup as callers see it. */
-export interface ShownSignup {
-  readonly signup: Signup;
-  readonly bindings: readonly ShownBinding[];
-}
-
 const accountResource = (input: Named): ResourceName => ({ kind: "account", name: input.name });
 const nothing = (): undefined => undefined;
 
 /** The account goes into the log once it is known to be there: what else was typed as a name may be a password. */
-const naming =
+export const naming =
   (context: OperationContext) =>
   ({ name }: Account): void => {
     context.resource = { kind: "account", name };
@@ -106,74 +83,6 @@ export const loginRevoke: GlobalMutation<undefined, undefined> = {
   replay: replayNothing,
 };
 
-export const signupCreate: GlobalMutation<SignupCreateInput, ShownSignup & { readonly token: string }> = {
-  id: "signup.create",
-  scope: SCOPE,
-  severity: "WARNING",
-  inProject: false,
-  resource: accountResource,
-  async run(context, { name, kind, ttlSeconds, bindings }) {
-    const { accounts, projects, signups } = context.services;
-    if ((await accounts.find(name)) !== undefined) throw new KeysteadError("account_exists");
-    const resolved = await Promise.all(
-      bindings.map(async ({ role, project, pattern }) => {
-        const id = project === ALL_PROJECTS ? ALL_PROJECTS : (await projects.byName(project))?.id;
-        if (id === undefined) throw new KeysteadError("project_not_found");
-        return { role, project: id, ...(pattern === undefined ? {} : { pattern }) };
-      }),
-    );
-    const { token, signup } = await signups.create(
-      { name, kind, ttlSeconds, bindings: resolved },
-      context.commit,
-      await context.services.roles.using(bindings.map(({ role }) => role)),
-    );
-    return { token, ...(await shownSignup(context, signup)) };
-  },
-  replay: refuseReplay,
-};
-
-export const signupList: GlobalOperation<PageInput, Page<ShownSignup>> = {
-  id: "signup.list",
-  scope: SCOPE,
-  inProject: false,
-  resource: nothing,
-  run: (context, input) =>
-    readPage(context.services.cursors, input, async (after, rows) => {
-      const { items, lastName } = await context.services.signups.list(after, rows);
-      const shown = items.map(async (signup) => ({
-        // What pages are cut by.
-        name: signup.id,
-        ...(await shownSignup(context, signup)),
-      }));
-      return { items: await Promise.all(shown), lastName };
-    }),
-};
-
-export const signupRevoke: GlobalMutation<{ readonly signup: string }, undefined> = {
-  id: "signup.revoke",
-  scope: SCOPE,
-  inProject: false,
-  resource: nothing,
-  async run({ services, commit }, { signup }) {
-    await services.signups.revoke(signup, commit);
-    return undefined;
-  },
-  replay: replayNothing,
-};
-
-export const signupRedeem: GlobalMutation<{ readonly token: string; readonly password: string }, Login> = {
-  id: "signup.redeem",
-  scope: undefined,
-  anonymous: true,
-  severity: "WARNING",
-  inProject: false,
-  resource: nothing,
-  idempotentInput: nothing,
-  run: (context, { token, password }) =>
-    context.services.logins.redeem(token, password, context.address, context.commit, naming(context)),
-  replay: refuseReplay,
-};
-
 export const sessionList: GlobalOperation<Named, readonly Session[]> = {
   id: "session.list",
   scope: SCOPE,
@@ -213,8 +122,9 @@ export const passwordSet: GlobalMutation<PasswordInput, undefined> = {
     if (isReset && !mayManage(context)) {
       throw new KeysteadError("forbidden", { detail: "the first password is set by an administrator" });
     }
-    if (!isReset) await provePassword(context, account, input.currentPassword);
-    const setting = await services.passwords.setting(account.id, input.password);
+    const proven = isReset ? undefined : await provePassword(context, account, input.currentPassword);
+    // Whoever was overtaken by another change knew a password that is none any more.
+    const setting = await services.passwords.setting(account.id, input.password, "known", proven);
     // Whoever knew the old password may have a session; the one that this comes from goes on.
     const ending = await services.sessions.ending(account.id, isOwn ? caller.sessionId : undefined);
     try {
@@ -240,73 +150,6 @@ export const passwordSet: GlobalMutation<PasswordInput, undefined> = {
     if (!isRight) throw new KeysteadError("idempotency_mismatch");
     return undefined;
   },
-};
-
-export const accountDisable: GlobalMutation<Named, ShownAccount> = {
-  id: "account.disable",
-  scope: SCOPE,
-  severity: "WARNING",
-  inProject: false,
-  resource: accountResource,
-  async run(context, { name }) {
-    const account = await another(context, name);
-    const { accounts, sessions } = context.services;
-    const ending = await sessions.ending(account.id);
-    try {
-      const guard = await stillManaging(context);
-      const disabled = await accounts.setState(
-        account,
-        "disabled",
-        [...ending.writes, ...guard],
-        context.commit,
-      );
-      return { account: disabled, bindings: await shownBindings(context, disabled.bindings) };
-    } finally {
-      ending.done();
-    }
-  },
-  replay: replayAccount,
-};
-
-export const accountEnable: GlobalMutation<Named, ShownAccount> = {
-  id: "account.enable",
-  scope: SCOPE,
-  severity: "WARNING",
-  inProject: false,
-  resource: accountResource,
-  async run(context, { name }) {
-    const { accounts } = context.services;
-    const enabled = await accounts.setState(await accounts.byName(name), "enabled", [], context.commit);
-    return { account: enabled, bindings: await shownBindings(context, enabled.bindings) };
-  },
-  replay: replayAccount,
-};
-
-export const accountDelete: GlobalMutation<Named, undefined> = {
-  id: "account.delete",
-  scope: SCOPE,
-  severity: "WARNING",
-  inProject: false,
-  resource: accountResource,
-  async run(context, { name }) {
-    const account = await another(context, name);
-    const { accounts, clients, sessions, passwords, signups } = context.services;
-    const ending = await sessions.ending(account.id);
-    const writes = [
-      clients.ending(account.id),
-      ...ending.writes,
-      passwords.ending(account.id),
-      signups.endingName(name),
-      ...(await stillManaging(context)),
-    ];
-    try {
-      await accounts.remove(account, writes, context.commit);
-    } finally {
-      ending.done();
-    }
-    return undefined;
-  },
-  replay: replayNothing,
 };
 
 export const loginKeyRotate: GlobalMutation<{ readonly immediately: boolean }, TokenKey> = {
@@ -339,33 +182,16 @@ async function ownOrManaged(
   return { account, isOwn };
 }
 
-/** The account, unless it is the caller's own: so that whoever ends an account is left to undo it. */
-export async function another({ services, caller }: OperationContext, name: string): Promise<Account> {
-  const account = await services.accounts.byName(name);
-  if (account.id === caller.accountId) {
-    throw new KeysteadError("invalid_body", { detail: "an account neither disables nor deletes itself" });
-  }
-  return account;
-}
-
-/** A write that applies only while the caller's account is as it is now: of two who end one another, one stays. */
-export async function stillManaging({ services, caller }: OperationContext): Promise<readonly Write[]> {
-  if (caller.accountId === undefined) return [];
-  const own = await services.accounts.stored(caller.accountId);
-  if (own === undefined || own.state === "disabled") throw new KeysteadError("forbidden");
-  return [services.accounts.unchanged(own)];
-}
-
-/** Throws `forbidden` unless it is the account's password; counted like a login. */
+/** The revision of the account's password. Throws `forbidden` unless it is this one; counted like a login. */
 async function provePassword(
   { services, address }: OperationContext,
   account: Account,
   password: string | undefined,
-): Promise<void> {
+): Promise<number> {
   if (password === undefined) {
     throw new KeysteadError("invalid_body", { field: "current_password", detail: "the password to change" });
   }
-  const { isRight } = await services.passwords.check({
+  const { isRight, revision } = await services.passwords.check({
     name: account.name,
     accountId: account.id,
     mayPass: true,
@@ -373,8 +199,5 @@ async function provePassword(
     address: limitedName(address),
   });
   if (!isRight) throw new KeysteadError("forbidden", { detail: "the current password is not right" });
-}
-
-async function shownSignup(context: OperationContext, signup: Signup): Promise<ShownSignup> {
-  return { signup, bindings: await shownBindings(context, signup.bindings) };
+  return revision;
 }

@@ -8,9 +8,13 @@ import type { KeysteadError } from "../errors.ts";
 export type LogLevel = "info" | "warn" | "error";
 type Fields = Readonly<Record<string, string | number | boolean>>;
 
+const BUSY_MS = 1000;
+
 export class Log {
   readonly #plain: boolean;
   readonly #write: (line: string) => void;
+
+  #busyAt = -Infinity;
 
   constructor(options: { readonly plain: boolean; readonly write?: (line: string) => void }) {
     this.#plain = options.plain;
@@ -29,9 +33,17 @@ export class Log {
     this.#line("error", message, fields);
   }
 
-  /** An answer of status 500 or above. */
+  /**
+   * An answer of status 500 or above. `busy` is brought about by whoever asks too much, so that one line a second has to do:
+   * nobody fills the log by asking. The metrics count them all.
+   */
   failure(operation: string, requestId: string, error: KeysteadError): void {
     const { cause } = error;
+    if (error.code === "busy") {
+      const now = performance.now();
+      if (now - this.#busyAt < BUSY_MS) return;
+      this.#busyAt = now;
+    }
     this.error("request failed", {
       operation,
       request: requestId,

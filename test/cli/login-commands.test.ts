@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { sessionCredentials } from "../../cli/session-credentials.ts";
+import { SessionFile } from "../../cli/session-file.ts";
+import { KeysteadClient } from "../../sdk/client.ts";
 import { serviceFor, startServer, temporaryFolder } from "../harness.ts";
 import { cheap } from "../identity/cheap-hash.ts";
 import { runCli, type CliResult } from "./cli-process.ts";
@@ -64,5 +67,63 @@ describe("keystead login", () => {
       assert.equal(changed.status, 0, changed.stderr);
     }
     assert.equal((await run(["whoami"])).status, 3);
+  });
+
+  test("hands out own roles with a signup", async () => {
+    const admin = await service().token("admin", { project: "*" });
+    const env = { KEYSTEAD_URL: service().url, KEYSTEAD_TOKEN: admin };
+    const statements = [{ effect: "allow", scopes: ["kms:encrypt"] }];
+    await service().request("POST", "/v1/roles", { name: "own", statements }, { token: admin });
+    const made = await runCli(["signup", "create", "carl", "--role", "own"], { env });
+    assert.equal(made.status, 0, made.stderr);
+    const deleted = await service().request("DELETE", "/v1/roles/own", undefined, { token: admin });
+    assert.equal(deleted.json["code"], "role_in_use");
+  });
+
+  test("commands that run at once refresh a session once, and a long one goes on after its token's end", async () => {
+    const admin = await service().token("admin", { project: "*" });
+    await service().request("POST", "/v1/accounts", { name: "bob", kind: "person" }, { token: admin });
+    const password = { password: PASSWORD };
+    await service().request("POST", "/v1/accounts/bob/password", password, { token: admin });
+    const config = temporaryFolder();
+    const env = { KEYSTEAD_URL: service().url, XDG_CONFIG_HOME: config };
+    assert.equal((await runCli(["login", "bob"], { stdin: PASSWORD, env })).status, 0);
+    const path = join(config, "keystead", "sessions.json");
+    const refreshes = (): number =>
+      service()
+        .auditEntries()
+        .filter(({ action, resource }) => action === "login.refresh" && resource === "account:bob").length;
+    const expires = /"expires_at": "([^"]*)"/;
+    writeFileSync(
+      path,
+      readFileSync(path, "utf8").replace(expires, '"expires_at": "2020-01-01T00:00:00.000Z"'),
+    );
+    const results = await Promise.all(Array.from({ length: 5 }, () => runCli(["whoami"], { env })));
+    for (const { status, stderr } of results) assert.equal(status, 0, stderr);
+    assert.equal(refreshes(), 1);
+    // A process of its own credentials, as a long command is one.
+    const files = new SessionFile({ XDG_CONFIG_HOME: config });
+    const source = sessionCredentials(files, { url: service().url, timeoutMs: undefined });
+    const client = new KeysteadClient({ url: service().url, token: source });
+    assert.equal((await client.whoami()).caller, "person:bob");
+    await service().request("POST", "/v1/login-keys/rotate", { immediately: true }, { token: admin });
+    const later = await Promise.all([client.whoami(), client.whoami(), runCli(["whoami"], { env })]);
+    assert.equal(later[0].caller, "person:bob");
+    assert.equal(later[2].status, 0, later[2].stderr);
+    assert.equal(refreshes(), 2);
+    assert.ok(!existsSync(`${path}.lock`));
+    // What a killed command left behind holds nobody up for long.
+    mkdirSync(`${path}.lock`);
+    const before = new Date(Date.now() - 3600_000);
+    utimesSync(`${path}.lock`, before, before);
+    await service().request("POST", "/v1/login-keys/rotate", { immediately: true }, { token: admin });
+    assert.equal((await runCli(["whoami"], { env })).status, 0);
+    const { json } = await service().request("GET", "/v1/accounts/bob/sessions", undefined, { token: admin });
+    const [session] = json["sessions"] as { id: string }[];
+    await service().request("DELETE", `/v1/accounts/bob/sessions/${session!.id}`, undefined, {
+      token: admin,
+    });
+    const ended = await runCli(["whoami"], { env });
+    assert.deepEqual([ended.status, /has ended/.test(ended.stderr)], [3, true], ended.stderr);
   });
 });

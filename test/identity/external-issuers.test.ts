@@ -377,6 +377,25 @@ describe("the tokens that people really bring", () => {
       ["reader"],
     );
     assert.equal((await person({ groups: ["staff"] }))["code"], "unauthenticated");
+    // Who is disabled is nobody, and who has the name now is meant: for a token that was seen before and for another.
+    const asAlice = { preferred_username: "alice", groups: ["kms-admins"] };
+    const seen = await signToken(key, { iss, sub: "f3a1", email_verified: true, ...asAlice });
+    const both = async (): Promise<unknown[]> => [
+      (await whoami(service(), seen)).json["caller"],
+      (await person(asAlice))["caller"],
+    ];
+    assert.deepEqual(await both(), ["person:alice", "person:alice"]);
+    const change = (method: string, path: string, body?: object): Promise<Answer> =>
+      service().request(method, `/v1/accounts${path}`, body);
+    await change("POST", "/alice/disable", {});
+    assert.deepEqual(await both(), [undefined, undefined]);
+    await change("POST", "/alice/enable", {});
+    assert.deepEqual(await both(), ["person:alice", "person:alice"]);
+    await change("DELETE", "/alice");
+    assert.deepEqual(await both(), [undefined, undefined]);
+    await change("POST", "", { name: "alice", kind: "service" });
+    assert.deepEqual(await both(), ["service:alice", "service:alice"]);
+    await change("POST", "/alice/bindings", { role: "admin", project: "default" });
     // What the account loses, the token loses.
     const { json } = await service().request("GET", "/v1/accounts/alice");
     const [binding] = json["bindings"] as { id: string }[];

@@ -25,6 +25,17 @@ describe("the delay of wrong passwords", () => {
     }
   });
 
+  test("is no longer where the clock is put back", () => {
+    let now = 10 * 3600_000;
+    const throttle = new LoginThrottle(() => now);
+    for (let i = 0; i < 40; i++) throttle.begin(`name-${i}`, "10.0.0.1").abandoned();
+    for (let i = 0; i < 3; i++) throttle.begin("ann", "10.0.0.1").failed();
+    now -= 3600_000;
+    assert.throws(() => throttle.begin("ann", "10.0.0.1"), { code: "rate_limited" });
+    now += 1000;
+    throttle.begin("ann", "10.0.0.1").succeeded();
+  });
+
   test("never holds up an address that has not failed itself, whatever others do", () => {
     const event = fc.record({
       account: fc.constantFrom("ann", "bob"),

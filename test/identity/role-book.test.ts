@@ -68,7 +68,7 @@ describe("own roles", () => {
     assert.equal(await encrypt("k", token), 200);
   });
 
-  test("are not deleted while an account or an issuer is bound to them, and never by chance", async () => {
+  test("are not deleted while an account, an issuer or an open signup names them, and never by chance", async () => {
     await role("used");
     const { name, bindings } = await someone("used");
     assert.equal((await call("DELETE", "/v1/roles/used")).json["code"], "role_in_use");
@@ -78,6 +78,11 @@ describe("own roles", () => {
     assert.equal((await call("POST", "/v1/issuers", issuer)).status, 201);
     assert.equal((await call("DELETE", "/v1/roles/used")).json["code"], "role_in_use");
     await call("DELETE", "/v1/issuers/i");
+    const signup = { name: "invited", kind: "person", bindings: [{ role: "used", project: "default" }] };
+    const invited = await call("POST", "/v1/signups", signup);
+    assert.equal(invited.status, 201, invited.text);
+    assert.equal((await call("DELETE", "/v1/roles/used")).json["code"], "role_in_use");
+    await call("DELETE", `/v1/signups/${String(invited.json["id"])}`);
     assert.equal((await call("DELETE", "/v1/roles/used")).status, 204);
     const bound = await call("POST", `/v1/accounts/${name}/bindings`, { role: "used", project: "default" });
     assert.equal(bound.json["code"], "role_not_found");

@@ -15,9 +15,9 @@ describe("the client against the service", () => {
   test("has a method for every operation of the native API", () => {
     const made = client();
     for (const { operation } of nativeRoutes) {
-      const [noun = "", verb = ""] = operation.id.split(".");
-      const owner = noun === "caller" ? made : (made as unknown as Record<string, unknown>)[camelCase(noun)];
-      const method = camelCase(verb);
+      const inCamelCase = operation.id.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+      const [noun = "", method = ""] = inCamelCase.split(".");
+      const owner = noun === "caller" ? made : (made as unknown as Record<string, unknown>)[noun];
       assert.equal(typeof (owner as Record<string, unknown>)[method], "function", operation.id);
     }
   });
@@ -230,8 +230,3 @@ describe("the client against other servers", () => {
     });
   });
 });
-
-/** `schedule_deletion` as a program says it: `scheduleDeletion`. */
-function camelCase(word: string): string {
-  return word.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-}

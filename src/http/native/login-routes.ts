@@ -4,10 +4,8 @@ import type { Login } from "../../identity/logins.ts";
 import { PASSWORD_UNITS_MAX } from "../../identity/passwords.ts";
 import type { Session } from "../../identity/sessions.ts";
 import { SIGNUP_TTL_SECONDS_MAX } from "../../identity/signing-keys.ts";
+import { accountDelete, accountDisable, accountEnable } from "../../service/account-operations.ts";
 import {
-  accountDelete,
-  accountDisable,
-  accountEnable,
   loginCreate,
   loginKeyRotate,
   loginRefresh,
@@ -15,12 +13,14 @@ import {
   passwordSet,
   sessionList,
   sessionRevoke,
+} from "../../service/login-operations.ts";
+import {
   signupCreate,
   signupList,
   signupRedeem,
   signupRevoke,
   type ShownSignup,
-} from "../../service/login-operations.ts";
+} from "../../service/signup-operations.ts";
 import { lowerCaseName, pageQuery, time, uuid } from "./fields.ts";
 import {
   accountAnswer,

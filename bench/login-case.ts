@@ -1,0 +1,84 @@
+/**
+ * What logins cost: encryption of 256 bytes with a login's JWT beside the same with an API token, and encryption at half of
+ * its highest rate in a storm of wrong passwords, with the memory that the storm leaves.
+ */
+import { randomBytes } from "node:crypto";
+import { CONNECTIONS, median, runWrk, Subject, type Load } from "./measure.ts";
+import { latencyLine, pacedLoad, requestText } from "./paced-load.ts";
+
+const KEY = "bench";
+const PASSWORD = "correct horse battery";
+
+/** Prints the case's figures. */
+export async function loginCase(rounds: number, seconds: number): Promise<void> {
+  const subject = await Subject.start("keystead-behind-proxy");
+  await subject.post("/v1/keys", { name: KEY, type: "aes-256" });
+  const login = String((await subject.post("/v1/login", { account: "bench", password: PASSWORD }))["token"]);
+  const body = JSON.stringify({ plaintext_b64: randomBytes(256).toString("base64") });
+  const encrypt: Load = { method: "POST", path: `/v1/encrypt/${KEY}`, body };
+  const withLogin: Load = { ...encrypt, token: login };
+  await runWrk(subject, encrypt, 5);
+  await runWrk(subject, withLogin, 3);
+  const highest: number[] = [];
+  const ratios: number[] = [];
+  const extraMicros: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const plain = await runWrk(subject, encrypt, seconds);
+    const logged = await runWrk(subject, withLogin, seconds);
+    highest.push(plain.perSecond);
+    ratios.push(logged.perSecond / plain.perSecond);
+    extraMicros.push(logged.cpuMicros - plain.cpuMicros);
+    if (logged.errors > 0) throw new Error("the login was refused");
+  }
+  console.log(`\nlogins, ${rounds} rounds of ${seconds} s, medians`);
+  console.log(
+    `encrypt with an API token  ${median(highest).toFixed(0)} /s; with a login ${median(ratios).toFixed(2)} of it, ` +
+      `${median(extraMicros).toFixed(1)} µs CPU more`,
+  );
+  const half = median(highest) / 2;
+  const request = requestText(subject.token, encrypt.path, body);
+  console.log(`encrypt at half of its highest rate (${half.toFixed(0)} /s)`);
+  console.log(latencyLine("alone", await pacedLoad(subject.port, request, half, CONNECTIONS, seconds * 2)));
+  const before = await subject.residentBytes();
+  const storm = passwordStorm(subject);
+  const result = await pacedLoad(subject.port, request, half, CONNECTIONS, seconds * 4);
+  const after = await subject.residentBytes();
+  const statuses = await storm.stop();
+  console.log(latencyLine("in a storm of wrong passwords", result));
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  const counted = [...statuses].map(([status, count]) => `${count} of ${status}`).join(", ");
+  console.log(
+    `(${CONNECTIONS} connections; answers: ${counted}; memory ${mib(before)} before, ${mib(after)} after)`,
+  );
+  subject.stop();
+}
+
+/** Connections that send wrong passwords without pause, each from another address, for a known account and for none. */
+function passwordStorm(subject: Subject): { stop(): Promise<ReadonlyMap<number, number>> } {
+  const over = new AbortController();
+  const statuses = new Map<number, number>();
+  let tries = 0;
+  const connection = async (): Promise<void> => {
+    while (!over.signal.aborted) {
+      const n = ++tries;
+      const response = await fetch(`${subject.url}/v1/login`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          "x-forwarded-for": `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`,
+        },
+        body: JSON.stringify({ account: n % 2 === 0 ? "bench" : `none-${n}`, password: `wrong horse ${n}` }),
+      });
+      await response.arrayBuffer();
+      statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1);
+    }
+  };
+  const all = Array.from({ length: CONNECTIONS }, connection);
+  return {
+    async stop() {
+      over.abort();
+      await Promise.all(all);
+      return statuses;
+    },
+  };
+}
