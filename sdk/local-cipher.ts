@@ -32,7 +32,7 @@ import {
   TAG_BYTES,
 } from "./envelope-format.ts";
 import { KeysteadInputError } from "./input-error.ts";
-import { beginsWith, dekOf, open, seal, type EnvelopeDek } from "./message-cipher.ts";
+import { beginsWith, dekOf, open, openBody, seal, type EnvelopeDek } from "./message-cipher.ts";
 import { abortable } from "./retry.ts";
 import { bufferOf, bytesOf } from "./wire-bytes.ts";
 
@@ -143,31 +143,37 @@ export class LocalCipher {
     const bytes = bufferOf(message);
     const cache = this.#caches.decryption;
     const recent = this.#opened;
-    let held =
+    // Most messages begin as the one before: then this one comparison stands for header, look-up and commitment.
+    const same =
       recent !== undefined && recent.context === context && beginsWith(bytes, recent.held.dek.prefix)
         ? cache.holdAgain(recent.held, bytes.length)
         : undefined;
-    if (held === undefined) {
-      const headerBytes = headerBytesOf(KIND_MESSAGE, bytes);
-      if (
-        headerBytes === undefined ||
-        bytes.length < headerBytes + COMMITMENT_BYTES + NONCE_BYTES + TAG_BYTES ||
-        bytes.length > headerBytes + COMMITMENT_BYTES + NONCE_BYTES + MESSAGE_BYTES_MAX + TAG_BYTES
-      ) {
-        throw new KeysteadDecryptionError();
+    if (same !== undefined) {
+      try {
+        return openBody(same.dek, bytes, aad);
+      } finally {
+        cache.release(same);
       }
-      const wrapped = bytes.subarray(PREFIX_BYTES, headerBytes);
-      const id = this.#wrappedIdOf(context, wrapped);
-      held = cache.hold<EnvelopeDek>(id, bytes.length);
-      if (held === undefined) {
-        const fetch = this.#fetchWrapped(context, wrapped);
-        return abortable(
-          cache.use(id, bytes.length, fetch, (dek) => open(dek, bytes, aad)),
-          signal,
-        );
-      }
-      if (typeof context === "string") this.#opened = { context, held };
     }
+    const headerBytes = headerBytesOf(KIND_MESSAGE, bytes);
+    if (
+      headerBytes === undefined ||
+      bytes.length < headerBytes + COMMITMENT_BYTES + NONCE_BYTES + TAG_BYTES ||
+      bytes.length > headerBytes + COMMITMENT_BYTES + NONCE_BYTES + MESSAGE_BYTES_MAX + TAG_BYTES
+    ) {
+      throw new KeysteadDecryptionError();
+    }
+    const wrapped = bytes.subarray(PREFIX_BYTES, headerBytes);
+    const id = this.#wrappedIdOf(context, wrapped);
+    const held = cache.hold<EnvelopeDek>(id, bytes.length);
+    if (held === undefined) {
+      const fetch = this.#fetchWrapped(context, wrapped);
+      return abortable(
+        cache.use(id, bytes.length, fetch, (dek) => open(dek, bytes, aad)),
+        signal,
+      );
+    }
+    if (typeof context === "string") this.#opened = { context, held };
     try {
       return open(held.dek, bytes, aad);
     } finally {

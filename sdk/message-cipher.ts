@@ -60,14 +60,26 @@ export function seal(
  * @throws KeysteadDecryptionError
  */
 export function open(dek: EnvelopeDek, message: Buffer, aad: string | Uint8Array): Uint8Array<ArrayBuffer> {
-  const { prefix, messageKey } = dek;
+  // The commitment is no secret, so that the time of the comparison tells nothing.
+  if (!beginsWith(message, dek.prefix)) throw new KeysteadDecryptionError();
+  return openBody(dek, message, aad);
+}
+
+/** As `open`, for a message that was found to begin with the data key's prefix. */
+export function openBody(
+  { prefix, messageKey }: EnvelopeDek,
+  message: Buffer,
+  aad: string | Uint8Array,
+): Uint8Array<ArrayBuffer> {
   const from = prefix.length + NONCE_BYTES;
   const to = message.length - TAG_BYTES;
-  // The commitment is no secret, so that the time of the comparison tells nothing.
-  if (to < from || !beginsWith(message, prefix)) throw new KeysteadDecryptionError();
-  const decipher = createDecipheriv(ALGORITHM, messageKey, message.subarray(prefix.length, from), options);
+  if (to < from) throw new KeysteadDecryptionError();
+  // Copied and not cut out: a view of its own for each costs as much as a quarter of all the rest. Nothing runs between.
+  message.copy(openedNonce, 0, prefix.length, from);
+  message.copy(openedTag, 0, to);
+  const decipher = createDecipheriv(ALGORITHM, messageKey, openedNonce, options);
   if (aad.length > 0) decipher.setAAD(bytesOf(aad));
-  decipher.setAuthTag(message.subarray(to));
+  decipher.setAuthTag(openedTag);
   const plaintext = decipher.update(message.subarray(from, to));
   try {
     decipher.final();
@@ -78,6 +90,8 @@ export function open(dek: EnvelopeDek, message: Buffer, aad: string | Uint8Array
   return plaintext;
 }
 
+const openedNonce = Buffer.alloc(NONCE_BYTES);
+const openedTag = Buffer.alloc(TAG_BYTES);
 const nonces = Buffer.alloc(NONCE_BYTES * 256);
 let noncesUsed = nonces.length;
 
