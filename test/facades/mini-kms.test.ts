@@ -655,7 +655,8 @@ describe("mini-kms", () => {
     });
 
     test("what does not fit is 422 with its place", async () => {
-      const { issuer_id: _, ...without } = credential;
+      const without: Partial<typeof credential> = { ...credential };
+      delete without.issuer_id;
       isInvalid(await ask("POST", "/vc-holder/store", without), ["body", "issuer_id"], "missing");
       const bad: [object, (string | number)[]][] = [
         [{ contexts: "c" }, ["body", "contexts"]],
@@ -828,12 +829,45 @@ describe("mini-kms in server mode", () => {
   });
 
   test("the policy explains the operations that only facades have", async () => {
-    const token = await service().token("operator", { project: "mini-theirs" });
+    let token = await service().token("operator", { project: "mini-theirs" });
     const explained = async (action: string): Promise<unknown> => {
-      const options = { token, project: "mini-theirs" };
-      return (await service().request("POST", "/v1/can", { action }, options)).json["allowed"];
+      const asked = { action, project: "mini-theirs" };
+      return (await service().request("POST", "/v1/can", asked, { token })).json["allowed"];
     };
     assert.deepEqual([await explained("credential.store"), await explained("key.add_alias")], [true, false]);
+    token = await service().token("operator", { project: "mini-theirs", pattern: "app-*" });
+    assert.equal(await explained("credential.store"), false);
+  });
+});
+
+describe("a profile whose window has passed", () => {
+  test("goes with its keys and records, each with an entry, and not what came under its name meanwhile", async () => {
+    let clock = Date.now();
+    await using service = await startServer({ KEYSTEAD_FACADES: "mini-kms" }, { now: () => clock });
+    const token = await service.token("admin", { project: "*" });
+    const generate = async (): Promise<string> =>
+      String((await service.request("POST", "/key/generate", { alg: "p256" }, { token })).json["kid"]);
+    await generate();
+    for (let made = 0; made < 3; made++)
+      await service.request("POST", "/vc-holder/store", credential, { token });
+    assert.deepEqual((await service.request("DELETE", "/profile/default", undefined, { token })).json, {
+      success: true,
+    });
+    const kid = await generate();
+    clock += 31 * 86_400_000;
+    await service.keystead.runJobs();
+    const done = service.auditEntries().filter(({ caller }) => caller === "system:keystead");
+    assert.deepEqual(
+      done.map(({ action, project }) => [action, project]).slice(-5),
+      ["key.destroy", ...Array.from({ length: 3 }, () => "credential.delete"), "project.destroy"].map(
+        (action) => [action, "mini-default"],
+      ),
+    );
+    const { services } = service.keystead;
+    const gone = String(done.at(-1)?.["resource"]);
+    assert.equal(gone, "project:mini-default");
+    assert.equal((await service.request("GET", `/key/${kid}`, undefined, { token })).status, 200);
+    assert.ok(await services.projects.byName("mini-default"));
   });
 });
 
