@@ -70,6 +70,7 @@ export class Credentials {
   readonly #store: Store;
   readonly #barrier: Barrier;
   readonly #secrets: ServiceSecrets;
+  #lastTick = 0;
 
   constructor(store: Store, barrier: Barrier, secrets: ServiceSecrets) {
     this.#store = store;
@@ -81,7 +82,7 @@ export class Credentials {
   async add(projectId: string, credential: Credential, commit: CommitChange): Promise<StoredCredential> {
     const { value, givenId, ...rest } = credential;
     const facts: SealedFacts = { ...rest, ...(givenId === undefined ? {} : { givenId }) };
-    const id = timedId();
+    const id = this.#timedId();
     const row: Schema["credentials"] = {
       id,
       project_id: projectId,
@@ -234,6 +235,12 @@ export class Credentials {
     return { ...this.#barrier.openJson<SealedFacts>(credentialPlace(projectId, id), sealed), id };
   }
 
+  /** An id after all that this process made: microseconds in 14 hexadecimal digits, then a random UUID. */
+  #timedId(): string {
+    this.#lastTick = Math.max(this.#lastTick + 1, Date.now() * 1000);
+    return `${this.#lastTick.toString(16).padStart(14, "0")}-${randomId()}`;
+  }
+
   async #hashOf(projectId: string, field: "record" | "given", text: string): Promise<Buffer> {
     const secret = await this.#secrets.get("credentials");
     return hmacSha256(secret, lengthPrefixed("keystead/credential/v1", projectId, field, text));
@@ -260,11 +267,6 @@ function hasAll(there: readonly string[], wanted: readonly string[]): boolean {
 /** How the audit log names a credential: its record id may say of whom it is. */
 function resourceOf(id: string): string {
   return `credential:${id}`;
-}
-
-/** Ids in the order of time, milliseconds in 12 hexadecimal digits before a random UUID. */
-function timedId(): string {
-  return `${Date.now().toString(16).padStart(12, "0")}-${randomId()}`;
 }
 
 /** Where a row of `credentials` is sealed for. */

@@ -283,7 +283,7 @@ export class Keyring {
       if (same !== undefined) return { next, writes: keys.update(next), version: 0 };
       if ((await aliases.find(projectId, added.id)) !== undefined) throw new KeysteadError("key_exists");
       if (before.filter(({ scheme }) => scheme === alias.scheme).length >= ALIASES_MAX)
-        throw new KeysteadError("limit_reached", { detail: `a key has at most ${ALIASES_MAX} such names` });
+        throw new KeysteadError("limit_reached", { detail: "a key has no more names of one API" });
       return { next, writes: [...keys.update(next), ...this.#aliasWrites(key, [added])], version: 0 };
     });
   }

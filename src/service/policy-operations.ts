@@ -102,10 +102,12 @@ async function judge(
   }
   const isKind = callerKinds === undefined || callerKinds.includes(who.kind);
   if (scope === undefined) return no(isKind ? "any_caller" : "caller_kind");
+  // A credential has no name: the door asks about all of them.
+  const wanted = action.startsWith("credential.") ? "" : resource;
   const name =
     project !== undefined && action.startsWith("key.") && resource !== undefined && isKeyId(resource)
       ? await keyName(context, project.id, resource)
-      : resource;
+      : wanted;
   const { allowed, reasons } = explain(who.bindings, scope, { project: project?.id, name }, ownRoles);
   if (!allowed) {
     const first = reasons[0]?.effect;
