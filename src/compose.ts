@@ -16,7 +16,7 @@ import type { CryptoProvider } from "./crypto/provider.ts";
 import type { Providers } from "./crypto/providers.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
-import { facades } from "./facades/catalogue.ts";
+import { facadeOperations, facades } from "./facades/catalogue.ts";
 import { Admission } from "./http/admission.ts";
 import { docsPage } from "./http/docs-page.ts";
 import { facadeApi, facadeFallback } from "./http/facade/facade-api.ts";
@@ -146,7 +146,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const { noncesMax, passwordCost } = options;
     const services = createServices({
       ...{ store, barrierKeys, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
-      operations: nativeRoutes.map(({ operation }) => operation),
+      operations: [...facadeOperations(config.facades), ...nativeRoutes.map(({ operation }) => operation)],
       plainLoopback: config.devMode,
     });
     const idempotency = new Idempotency({ store, barrier, now });
