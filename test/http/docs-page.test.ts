@@ -103,6 +103,36 @@ describe("the page at /docs", () => {
   );
 });
 
+/** Where to put the picture for the documents; it is taken on request only. */
+const picture = process.env["DOCS_PICTURE"];
+
+test(
+  "is shown by a picture in dev mode",
+  { skip: picture === undefined ? "DOCS_PICTURE names no file" : skip, timeout: 120_000 },
+  async () => {
+    await using service = await startDev();
+    const context = await openBrowser();
+    try {
+      const page = await context.newPage();
+      await page.setViewportSize({ width: 1100, height: 3000 });
+      await page.goto(`${service.url}/docs`);
+      await page.locator('.opblock-tag[data-tag="Auto KMS"]').click();
+      const body = { name: "demo", algorithm: "AES256_GCM" };
+      const { id } = (await service.request("POST", "/kms/Key", body)).json;
+      await answerOf(page, "/kms/Key/{id}/encrypt", String(id));
+      const top = await page.locator('.opblock-tag[data-tag="issuer"]').boundingBox();
+      const end = await page.locator(".live-responses-table").boundingBox();
+      const whole = await page.locator("html").boundingBox();
+      assert.ok(top !== null && end !== null && whole !== null);
+      const height = end.y + end.height - top.y + 20;
+      const clip = { x: 0, y: top.y - whole.y - 10, width: 1100, height };
+      await page.screenshot({ path: picture ?? "", clip, fullPage: true });
+    } finally {
+      await context.close();
+    }
+  },
+);
+
 /** Chromium with an empty profile, which asks nobody for anything by itself. */
 function openBrowser(): Promise<BrowserContext> {
   return chromium.launchPersistentContext(temporaryFolder(), {
