@@ -16,7 +16,8 @@ import type { CryptoProvider } from "./crypto/provider.ts";
 import type { Providers } from "./crypto/providers.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
-import { facades } from "./facades/catalogue.ts";
+import { facadeOperations, facades } from "./facades/catalogue.ts";
+import { facadeNames } from "./facades/facade-names.ts";
 import { Admission } from "./http/admission.ts";
 import { docsPage } from "./http/docs-page.ts";
 import { facadeApi, facadeFallback } from "./http/facade/facade-api.ts";
@@ -39,7 +40,7 @@ import { BarrierKeys, firstBarrierRow } from "./seal/barrier-keys.ts";
 import { keyedStore } from "./seal/keyed-store.ts";
 import { createStaticSeal, type Seal } from "./seal/root-key.ts";
 import { Idempotency } from "./service/idempotency.ts";
-import type { OperationFacts, Services } from "./service/operation.ts";
+import type { Services } from "./service/operation.ts";
 import { Door } from "./service/perform.ts";
 import { StartRefused } from "./start-refused.ts";
 import { isOnThisMachine } from "./storage/database-url.ts";
@@ -150,7 +151,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const { noncesMax, passwordCost } = options;
     const services = createServices({
       ...{ store, barrierKeys, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
-      operations: servedOperations(),
+      operations: [...facadeOperations(facadeNames), ...nativeRoutes.map(({ operation }) => operation)],
       plainLoopback: config.devMode,
       clientDefaultRole: config.goKms.defaultRole,
       dekRotationDays: config.dekRotationDays,
@@ -171,15 +172,6 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     await database.release();
     throw error;
   }
-}
-
-/** The native API's operations, and those that only facades have. */
-function servedOperations(): OperationFacts[] {
-  const ofFacades = Object.values(facades).flatMap(({ routes }) => routes.map(({ operation }) => operation));
-  return [
-    ...ofFacades.filter((operation) => operation !== undefined),
-    ...nativeRoutes.map(({ operation }) => operation),
-  ];
 }
 
 async function reachDatabase(config: Config, bootId: string, log: Log): Promise<Database> {

@@ -41,10 +41,7 @@ export interface TestService {
   readonly logLines: string[];
   request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Answer>;
   /** Makes an account with one role binding and a token for it. */
-  token(
-    role: string,
-    options?: { kind?: AccountKind; project?: string; pattern?: string },
-  ): Promise<string>;
+  token(role: string, options?: { kind?: AccountKind; project?: string; pattern?: string }): Promise<string>;
   /** The audit log's entries so far. */
   auditEntries(): Record<string, unknown>[];
   close(): Promise<void>;

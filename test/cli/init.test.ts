@@ -33,7 +33,10 @@ describe("keystead init", () => {
 
     await using service = await startServer({ KEYSTEAD_DATA_PATH: dataPath }, { initialising: false });
     const client = { env: { KEYSTEAD_URL: service.url, KEYSTEAD_TOKEN: token } };
-    assert.match((await runCli(["whoami"], client)).stdout, /^caller\tperson:admin\n[^]*admin in all projects/);
+    assert.match(
+      (await runCli(["whoami"], client)).stdout,
+      /^caller\tperson:admin\n[^]*admin in all projects/,
+    );
     assert.equal((await runCli(["account", "create", "billing"], client)).status, 0);
   });
 

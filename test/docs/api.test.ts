@@ -9,6 +9,8 @@ import { describe, test } from "node:test";
 import { z } from "zod";
 import { algorithmOf, keyTypes, purposesOf } from "../../src/crypto/catalogue.ts";
 import { asKeysteadError, errorRegistry } from "../../src/errors.ts";
+import { facadeOperations } from "../../src/facades/catalogue.ts";
+import { facadeNames } from "../../src/facades/facade-names.ts";
 import { nativeRoutes } from "../../src/http/native/native-api.ts";
 import type { AnyNativeRoute } from "../../src/http/native/native-route.ts";
 import {
@@ -218,6 +220,30 @@ function fieldsOf(route: AnyNativeRoute): string[] {
     );
   });
 }
+
+describe("docs/compatibility.md", () => {
+  test("lists every operation of the facades that the native API has no path for, with its scope", () => {
+    const native = new Set(nativeRoutes.map(({ operation }) => operation.id));
+    const rows = new Map<string, string[]>();
+    for (const name of facadeNames) {
+      for (const { id, scope } of facadeOperations([name])) {
+        if (native.has(id)) continue;
+        const [, asked = "", by = ""] = rows.get(id) ?? [
+          `\`${id}\``,
+          scope === undefined ? "" : `\`${scope}\``,
+        ];
+        const both = by.includes(`\`${name}\``) ? by : [by, `\`${name}\``].filter(Boolean).join(", ");
+        rows.set(id, [`\`${id}\``, asked, both]);
+      }
+    }
+    assert.deepEqual(
+      tableRows(section("docs/compatibility.md", "## Operations of the facades")).map((row) =>
+        row.slice(0, 3),
+      ),
+      [...rows.values()],
+    );
+  });
+});
 
 describe("docs/deployment.md", () => {
   test("lists every setting with its other names and its flag", () => {

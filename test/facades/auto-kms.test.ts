@@ -876,3 +876,12 @@ describe("auto-kms in server mode", () => {
     );
   });
 });
+
+test("policy.explain knows the operations of a facade that is on", async () => {
+  const asked = { action: "key.import_version" };
+  await using on = await startDev();
+  const explained = await on.request("POST", "/v1/can", asked);
+  assert.equal(explained.json["scope"], "kms:import_key", explained.text);
+  await using off = await startDev({ KEYSTEAD_FACADES: "none" });
+  assert.equal((await off.request("POST", "/v1/can", asked)).status, 400);
+});

@@ -21,6 +21,8 @@ interface Schema {
   readonly additionalProperties?: Schema | boolean;
   readonly required?: readonly string[];
   readonly pattern?: string;
+  readonly format?: string;
+  readonly contentEncoding?: string;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly minItems?: number;
@@ -29,6 +31,7 @@ interface Schema {
 
 interface Media {
   readonly schema?: Schema;
+  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>;
 }
 
 interface Described {
@@ -51,6 +54,7 @@ const RUNS_AN_OPERATION = Number(process.env["FUZZ_RUNS"] ?? 40);
 const keys = ["aes-256", "xaes-256", "ed25519", "ecdsa-p256", "hmac-256", "ml-kem-768", "aes-256-kwp"];
 const facadeKeys = ["AES256_GCM", "CHACHA20_POLY1305"];
 /** Names and ids of what is there. */
+const ids: string[] = [];
 const known = [...keys.map((type) => `fuzz-${type}`), "fuzz-secret", "fuzz-account", "default", "absent"];
 
 describe("whatever is sent to any operation of the description", () => {
@@ -67,7 +71,7 @@ describe("whatever is sent to any operation of the description", () => {
       const body = { name: `fuzz ${algorithm}`, algorithm };
       const id = String((await service().request("POST", "/kms/Key", body)).json["id"]);
       // An Auto KMS version's id is its key's, with the number in the last digits.
-      known.push(id, `${id.slice(0, -8)}00000001`);
+      ids.push(id, `${id.slice(0, -8)}00000001`);
     }
     await service().request("POST", "/v1/secrets", { name: "fuzz-secret", value: "x" });
     await service().request("POST", "/v1/accounts", { name: "fuzz-account", kind: "service" });
@@ -75,21 +79,33 @@ describe("whatever is sent to any operation of the description", () => {
 
   test("fails in no way of the service's own, is not repeated, and is answered as described", async () => {
     const answered = new Set<number>();
-    for (const [path, item] of Object.entries(document.paths)) {
-      for (const [method, described] of Object.entries(item)) {
-        const body = described.requestBody?.content["application/json"]?.schema;
+    const operations = Object.entries(document.paths).flatMap(([path, item]) =>
+      Object.entries(item).map(([method, described]) => ({ path, method, described })),
+    );
+    // What ends things comes last, so that the others find some.
+    const isEnd = ({ path, method }: { path: string; method: string }): boolean =>
+      method === "delete" || /revoke|disable|delet/.test(path);
+    for (const part of [operations.filter((one) => !isEnd(one)), operations.filter(isEnd)]) {
+      for (const { path, method, described } of part) {
+        const body = described.requestBody?.content["application/json"];
         const inPath = (described.parameters ?? []).filter((parameter) => parameter.in === "path");
         const inQuery = (described.parameters ?? []).filter((parameter) => parameter.in === "query");
         const calls = fc.sample(
           fc.record({
-            path: fc.tuple(...inPath.map(() => fc.oneof(knownText, segment))),
+            path: fc.tuple(...inPath.map(({ schema }) => segmentOf(schema))),
             query: fc.record(
               Object.fromEntries(
-                inQuery.map(({ name, schema }) => [name, fc.oneof(valueOf(schema).map(String), fc.string())]),
+                inQuery.map(({ name, schema }) => [
+                  name,
+                  fc.oneof(
+                    { weight: 4, arbitrary: valueOf(schema).map(String) },
+                    { weight: 1, arbitrary: fc.string() },
+                  ),
+                ]),
               ),
               { requiredKeys: [] },
             ),
-            body: body === undefined ? fc.constant(undefined) : bodyOf(body),
+            body: body?.schema === undefined ? fc.constant(undefined) : bodyOf(body.schema, body.examples),
           }),
           { numRuns: RUNS_AN_OPERATION },
         );
@@ -142,15 +158,16 @@ describe("whatever is sent to any operation of the description", () => {
       case "boolean":
         return fc.boolean();
       case "string":
-        return text;
+        return fc.oneof({ weight: 3, arbitrary: fittingText(schema) }, { weight: 1, arbitrary: text });
       default:
         return fc.jsonValue({ maxDepth: 2 });
     }
   }
 
   /** What fits, what lacks or adds a field, and what is something else. */
-  function bodyOf(schema: Schema): fc.Arbitrary<unknown> {
-    const fitting = valueOf(schema);
+  function bodyOf(schema: Schema, examples: Media["examples"] = {}): fc.Arbitrary<unknown> {
+    const shown = Object.values(examples).map(({ value }) => fc.constant(value));
+    const fitting = fc.oneof(valueOf(schema), ...shown);
     const withOdd = fc
       .tuple(fitting, fc.string({ minLength: 1 }), fc.jsonValue({ maxDepth: 2 }))
       .map(([value, name, odd]) =>
@@ -160,7 +177,8 @@ describe("whatever is sent to any operation of the description", () => {
       );
     const withWrong = fc.tuple(fitting, fc.nat(), fc.jsonValue({ maxDepth: 2 })).map(([value, at, wrong]) => {
       if (typeof value !== "object" || value === null) return wrong;
-      if (Array.isArray(value)) return value.length === 0 ? [wrong] : value.with(at % value.length, wrong);
+      if (Array.isArray(value))
+        return value.length === 0 ? [wrong] : (value as unknown[]).with(at % value.length, wrong);
       const names = Object.keys(value);
       const name = names[at % Math.max(1, names.length)];
       return name === undefined ? wrong : { ...value, [name]: wrong };
@@ -193,7 +211,7 @@ describe("whatever is sent to any operation of the description", () => {
     let schema = schemas.get(media.schema);
     if (schema === undefined) {
       const plain = media.schema.$ref === undefined ? media.schema : resolved(media.schema.$ref);
-      schema = z.fromJSONSchema(plain as Parameters<typeof z.fromJSONSchema>[0]);
+      schema = z.fromJSONSchema(readable(plain) as Parameters<typeof z.fromJSONSchema>[0]);
       schemas.set(media.schema, schema);
     }
     const result = schema.safeParse(JSON.parse(answer.text));
@@ -201,17 +219,57 @@ describe("whatever is sent to any operation of the description", () => {
   }
 });
 
-/** What is known when it is asked for. */
-const knownText = fc.nat().map((at) => known[at % known.length] ?? "");
+const knownName = fc.constantFrom(...known);
+/** An id that is there when it is asked for. */
+const knownId = fc.nat().map((at) => ids[at % ids.length] ?? "");
+const anyBase64 = fc
+  .oneof(
+    fc.uint8Array({ maxLength: 64 }),
+    ...[12, 16, 32].map((length) => fc.uint8Array({ minLength: length, maxLength: length })),
+  )
+  .map((bytes) => Buffer.from(bytes).toString("base64"));
 
 const text = fc.oneof(
-  knownText,
+  knownName,
+  knownId,
   fc.constantFrom(...keys, ...facadeKeys),
   fc.string(),
   fc.string({ unit: "binary", maxLength: 40 }),
-  fc.uint8Array({ maxLength: 64 }).map((bytes) => Buffer.from(bytes).toString("base64")),
+  anyBase64,
   fc.stringMatching(/^[a-z][a-z0-9-]{0,40}$/),
 );
+
+/** What a schema of texts says that fits. */
+function fittingText({ format, contentEncoding, pattern }: Schema): fc.Arbitrary<string> {
+  if (format === "uuid") return fc.oneof({ weight: 4, arbitrary: knownId }, fc.uuid());
+  if (format === "date-time") return fc.date({ noInvalidDate: true }).map((date) => date.toISOString());
+  if (contentEncoding === "base64") return anyBase64;
+  if (pattern === undefined) return text;
+  const names = known.filter((name) => new RegExp(pattern, "u").test(name));
+  try {
+    const made = fc.stringMatching(new RegExp(pattern, "u"));
+    return names.length === 0 ? made : fc.oneof(fc.constantFrom(...names), made);
+  } catch {
+    // Not every pattern can be gone backwards.
+    return names.length === 0 ? text : fc.constantFrom(...names);
+  }
+}
+
+/** Without patterns that name Unicode properties: zod reads patterns as if they were not about Unicode. */
+function readable(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(readable);
+  if (typeof schema !== "object" || schema === null) return schema;
+  return Object.fromEntries(
+    Object.entries(schema)
+      .filter(([name, value]) => name !== "pattern" || !String(value).includes("\\p{"))
+      .map(([name, value]) => [name, readable(value)] as const),
+  );
+}
+
+/** One segment of a path: mostly of something that is there. */
+function segmentOf({ format }: Schema): fc.Arbitrary<string> {
+  return fc.oneof({ weight: 3, arbitrary: format === "uuid" ? knownId : knownName }, knownId, segment);
+}
 
 /** One segment of a path, percent-encoded where it must be. */
 const segment = fc

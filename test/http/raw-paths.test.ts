@@ -6,7 +6,11 @@ import { serviceFor, startDev } from "../harness.ts";
 
 describe("request targets on a raw socket", () => {
   const service = serviceFor(() => startDev());
+  let facadeKey = "";
   before(async () => {
+    const made = await service().request("POST", "/kms/Key", { name: "k", algorithm: "AES256_GCM" });
+    facadeKey = String(made.json["id"]);
+    assert.equal((await raw(service().port, `GET /kms/Key/${facadeKey}`)).status, 200);
     assert.equal((await service().request("POST", "/v1/keys", { name: "mykey" })).status, 201);
     assert.equal((await raw(service().port, "GET /v1/keys/mykey")).status, 200);
   });
@@ -41,6 +45,39 @@ describe("request targets on a raw socket", () => {
       const { status, text } = await raw(service().port, `GET ${target}`);
       assert.ok([400, 404].includes(status), `${status}`);
       assert.ok(!text.includes('"versions"'), "no key came back");
+    });
+  }
+
+  for (const spell of [
+    (id: string) => `/kms/Key/../Key/${id}`,
+    (id: string) => `/kms/./Key/${id}`,
+    (id: string) => `//kms/Key/${id}`,
+    (id: string) => `/kms//Key/${id}`,
+    (id: string) => `/kms/Key//${id}`,
+    (id: string) => `/kms/Key/${id}/`,
+    (id: string) => `/kms/Key/${id}/.`,
+    (id: string) => `/kms/Key/x/../${id}`,
+    (id: string) => `/v1/../kms/Key/${id}`,
+    (id: string) => `/kms/Key/%2e%2e/Key/${id}`,
+    (id: string) => `/kms/Key%2F${id}`,
+    (id: string) => `/kms%2fKey/${id}`,
+    (id: string) => `/kms/Key/${id}%2Frotate`,
+    (id: string) => `/kms/Key/${id}%252Frotate`,
+    (id: string) => `/kms/Key/${id}%00`,
+    (id: string) => `/kms/%4Bey/${id}`,
+    (id: string) => `/kms\\Key\\${id}`,
+    (id: string) => `/kms/Key/${id}\\..\\${id}`,
+    (id: string) => `/kms/KEY/${id}`,
+    (id: string) => `/KMS/Key/${id}`,
+    (id: string) => `/kms/Ｋey/${id}`,
+    (id: string) => `/kms/\u212aey/${id}`,
+    (id: string) => `/kms/Key/${id}\u200b`,
+    (id: string) => `/kms/Key/${id};x=1`,
+  ]) {
+    test(`does not take ${JSON.stringify(spell("{id}"))} for a facade's key`, async () => {
+      const { status, text } = await raw(service().port, `GET ${spell(facadeKey)}`);
+      assert.ok([400, 404, 422].includes(status), `${status}`);
+      assert.ok(!text.includes('"primary_version"'), "no key came back");
     });
   }
 

@@ -94,7 +94,11 @@ function openTypeOf({ type }: Schema): string {
 
 /** Lines of assertions, one for each operation that answers in JSON. */
 function assertions(): string[] {
-  const { paths } = openapiDocument(nativeRoutes, "0") as unknown as Described;
+  const { paths } = openapiDocument({
+    native: nativeRoutes,
+    facades: [],
+    version: "0",
+  }) as unknown as Described;
   return nativeRoutes.flatMap(({ operation: { id }, method, path, status, response }) => {
     if (response === undefined || otherForms.has(id) || id.endsWith("_batch")) return [];
     const schema =

@@ -18,10 +18,12 @@ import { rowKey, type AnyFacadeRoute, type Facade } from "./facade.ts";
 /** The facade's paths, each with its methods. */
 export function describeFacade(facade: Facade): Record<string, Json> {
   const paths: Record<string, Json> = {};
-  for (const row of facade.routes) {
-    for (const [place, path] of [row.path, ...(row.alsoAt ?? [])].entries()) {
-      (paths[path] ??= {})[row.method.toLowerCase()] = describe(facade, row, place);
-    }
+  const rows = facade.routes.flatMap((row) =>
+    [row.path, ...(row.alsoAt ?? [])].map((path, place) => ({ row, path, place })),
+  );
+  // Other spellings come after everything has been said once.
+  for (const { row, path, place } of rows.toSorted((a, b) => a.place - b.place)) {
+    (paths[path] ??= {})[row.method.toLowerCase()] = describe(facade, row, place);
   }
   return paths;
 }
