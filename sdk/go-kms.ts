@@ -234,5 +234,5 @@ function dekOf(value: unknown): GoKmsDek {
     typeof expiresAt !== "string"
   )
     throw new KeysteadConnectionError("unexpected_answer", "The server's answer is no data encryption key");
-  return { dek: dek as string, version, encoding, expiresAt };
+  return { dek: dek, version, encoding, expiresAt };
 }

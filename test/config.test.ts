@@ -122,6 +122,8 @@ describe("settings", () => {
         barrierMaxAgeMs: 365 * 86_400_000,
         issuer: undefined,
         loginTtlSeconds: 900,
+        dekRotationDays: 90,
+        goKms: { defaultRole: "client", masterAdmin: undefined },
         node: "main",
         facades: [],
         plainLog: false,
@@ -410,6 +412,10 @@ describe("a wrong setting stops the start with one line that names it", () => {
       KEYSTEAD_PROVIDER: value,
     })),
     KEYSTEAD_ISSUER: ["a b", "ü", "x".repeat(201)].map((value) => ({ ...server, KEYSTEAD_ISSUER: value })),
+    KEYSTEAD_DEK_ROTATION_DAYS: ["0", "-1", "1.5", "3651", "never"].map((value) => ({
+      ...server,
+      KEYSTEAD_DEK_ROTATION_DAYS: value,
+    })),
     KEYSTEAD_LOGIN_TTL: ["0", "59", "36000", "15m", "-60"].map((value) => ({
       ...server,
       KEYSTEAD_LOGIN_TTL: value,

@@ -5,7 +5,7 @@
  * is random, since it outlives the client by 30 days.
  * Invariant: no column says a name, and a row that was put in another's place leads nowhere. A number is never given twice.
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { lengthPrefixed } from "../bytes.ts";
 import { hmacSha256 } from "../crypto/digest.ts";
 import { randomId } from "../crypto/random.ts";

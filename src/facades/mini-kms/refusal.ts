@@ -2,6 +2,7 @@
  * Errors as Mini KMS says them: problem details (RFC 9457), and for what does not fit the schemas 422 with a list of it.
  * Invariant: the sentences are constants, and no value that came is in any of them.
  */
+import { z } from "zod";
 import { errorRegistry, type ErrorCode, type KeysteadError } from "../../errors.ts";
 import { InvalidWire, type WireIssue } from "../../http/facade/invalid-wire.ts";
 import type { WireResponse } from "../../http/wire.ts";
@@ -40,6 +41,23 @@ const phrases: Readonly<Record<number, string>> = {
   500: "Internal Server Error",
   503: "Service Unavailable",
 };
+
+/** The body of a refusal. */
+export const refusalAnswer = z.strictObject({
+  type: z.literal("about:blank"),
+  status: z.int(),
+  title: z.string(),
+  detail: z.string(),
+  errors: z
+    .array(
+      z.strictObject({
+        loc: z.array(z.union([z.string(), z.int()])),
+        msg: z.string(),
+        type: z.string(),
+      }),
+    )
+    .optional(),
+});
 
 /** The answer to what was refused or failed. */
 export function miniKmsRefusal(error: KeysteadError, requestId: string): WireResponse {
