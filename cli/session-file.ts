@@ -77,7 +77,6 @@ export class SessionFile<T = Login> {
 }
 
 /** What the file holds is of the shape that this program wrote. */
-// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the file is this program's own
 function parsed<T>(text: string): Map<string, T> | undefined {
   try {
     const value = JSON.parse(text) as Record<string, T> | null;
