@@ -62,6 +62,7 @@ function sentences(explained: PolicyExplanation, action: string, resource: strin
     nothing_allows: `: no role that it is bound to there allows ${scope ?? "it"}`,
     no_part: ": it has no role in that project",
     caller_kind: `: not for a caller of this kind, whatever its roles`,
+    account_disabled: ": it is disabled, so nothing that it comes with counts",
   };
   const first = `${allowed ? "yes" : "no"}: ${caller} ${allowed ? "may" : "may not"} ${asked}${because[verdict]}`;
   return [first, ...reasons.map(reasonText)];

@@ -358,6 +358,7 @@ export const policyVerdicts = [
   "nothing_allows",
   "no_part",
   "caller_kind",
+  "account_disabled",
 ] as const;
 
 export interface PolicyReason {

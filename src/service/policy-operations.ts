@@ -27,6 +27,7 @@ export const verdicts = [
   "nothing_allows",
   "no_part",
   "caller_kind",
+  "account_disabled",
 ] as const;
 export type Verdict = (typeof verdicts)[number];
 
@@ -44,7 +45,7 @@ export interface PolicyExplanation {
   readonly reasons: readonly ShownReason[];
 }
 
-type Who = Pick<Caller, "kind" | "label" | "bindings">;
+type Who = Pick<Caller, "kind" | "label" | "bindings"> & { readonly isDisabled?: boolean };
 
 export const policyExplain: GlobalOperation<ExplainInput, PolicyExplanation> = {
   id: "policy.explain",
@@ -58,7 +59,10 @@ export const policyExplain: GlobalOperation<ExplainInput, PolicyExplanation> = {
     if (operation === undefined)
       throw new KeysteadError("invalid_body", { field: "action", detail: "no operation's id" });
     const ownRoles = await context.services.roles.neededFor(who.bindings);
-    const { verdict, reasons } = await judge(context, who, operation, input, ownRoles);
+    const { verdict, reasons } =
+      who.isDisabled === true
+        ? ({ verdict: "account_disabled", reasons: [] } as const)
+        : await judge(context, who, operation, input, ownRoles);
     const bindings = await shownBindings(
       context,
       reasons.map(({ binding }) => binding),
@@ -145,6 +149,6 @@ async function whoIsMeant(context: OperationContext, account: string | undefined
   if (account === undefined || own) return caller;
   if (!context.allows("kms:manage_accounts", { project: undefined, name: account }))
     throw new KeysteadError("forbidden");
-  const { kind, name, bindings } = await services.accounts.byName(account);
-  return { kind, label: `${kind}:${name}`, bindings };
+  const { kind, name, bindings, state } = await services.accounts.byName(account);
+  return { kind, label: `${kind}:${name}`, bindings, isDisabled: state === "disabled" };
 }

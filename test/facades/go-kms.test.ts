@@ -1,5 +1,7 @@
-/** Go KMS's contract, on the store that the service has unless told otherwise. */
+/** Go KMS's contract, on both stores. */
 import { goKmsContract } from "./go-kms-contract.ts";
-import { startServer } from "../harness.ts";
+import { forEachStore } from "../harness.ts";
 
-goKmsContract("SQLite", startServer);
+forEachStore(({ store, startServer }) => {
+  goKmsContract(store, startServer);
+}, true);

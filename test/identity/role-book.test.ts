@@ -157,6 +157,9 @@ describe("own roles", () => {
     const noPart = await can({ account: name, action: "key.get", project: "elsewhere" }, admin);
     assert.equal(noPart["verdict"], "no_part");
     assert.equal((await can({ account: name, action: "key.get" }))["verdict"], "allowed", "oneself by name");
+    await call("POST", `/v1/accounts/${name}/disable`, {}, admin);
+    const disabled = await can({ account: name, action: "key.encrypt", resource: "other" }, admin);
+    assert.deepEqual([disabled["allowed"], disabled["verdict"]], [false, "account_disabled"]);
   });
 });
 
