@@ -14,14 +14,13 @@ export class FileInTheMaking {
   readonly #path: string;
   readonly #part: string;
   readonly #replaces: boolean;
-  readonly #handle: FileHandle;
+  #opened: FileHandle | undefined;
   readonly #onSignal: (signal: NodeJS.Signals) => void;
 
-  private constructor(path: string, part: string, replaces: boolean, handle: FileHandle) {
+  private constructor(path: string, part: string, replaces: boolean) {
     this.#path = path;
     this.#part = part;
     this.#replaces = replaces;
-    this.#handle = handle;
     this.#onSignal = (signal) => {
       try {
         unlinkSync(part);
@@ -44,11 +43,20 @@ export class FileInTheMaking {
     if (there !== undefined && !replaces) throw exists();
     if (there?.isDirectory() === true) throw unwritable();
     const part = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}.part`);
+    // Listens for signals before there is anything to take away.
+    const file = new FileInTheMaking(path, part, replaces);
     try {
-      return new FileInTheMaking(path, part, replaces, await open(part, "wx", 0o600));
+      file.#opened = await open(part, "wx", 0o600);
+      return file;
     } catch {
+      file.#forgetSignals();
       throw unwritable();
     }
+  }
+
+  get #handle(): FileHandle {
+    if (this.#opened === undefined) throw unwritable();
+    return this.#opened;
   }
 
   /** Adds bytes. */

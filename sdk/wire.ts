@@ -78,6 +78,8 @@ export const roleNames = [
   "decrypter",
   "signer",
   "exporter",
+  "client",
+  "client-admin",
 ] as const;
 export type RoleName = (typeof roleNames)[number];
 

@@ -17,7 +17,6 @@ import type { Providers } from "./crypto/providers.ts";
 import { randomId, randomSecret } from "./crypto/random.ts";
 import { KeysteadError } from "./errors.ts";
 import { facadeOperations, facades } from "./facades/catalogue.ts";
-import { facadeNames } from "./facades/facade-names.ts";
 import { Admission } from "./http/admission.ts";
 import { docsPage } from "./http/docs-page.ts";
 import { facadeApi, facadeFallback } from "./http/facade/facade-api.ts";
@@ -151,7 +150,7 @@ export async function compose(config: Config, options: ComposeOptions = {}): Pro
     const { noncesMax, passwordCost } = options;
     const services = createServices({
       ...{ store, barrierKeys, auditor, now, noncesMax, issuer, loginTtlSeconds, passwordCost, providers },
-      operations: [...facadeOperations(facadeNames), ...nativeRoutes.map(({ operation }) => operation)],
+      operations: [...facadeOperations(config.facades), ...nativeRoutes.map(({ operation }) => operation)],
       plainLoopback: config.devMode,
       clientDefaultRole: config.goKms.defaultRole,
       dekRotationDays: config.dekRotationDays,

@@ -57,7 +57,7 @@ describe("the audit log's file, as a sink", () => {
     renameSync(path, `${path}.1`);
     const before = openFiles();
     await assert.rejects(sink.reopen(), { code: "EIO" });
-    assert.equal(openFiles(), before, "and the new one is closed again");
+    assert.ok(openFiles() <= before, "and the new one is closed again");
     cutting = true;
     await sink.reopen();
     assert.equal(readFileSync(`${path}.1`, "utf8"), "whole\n");
@@ -126,7 +126,7 @@ describe("the audit log's file, as a sink", () => {
     const before = openFiles();
     const first = await thrownBy(sink.reopen());
     assert.ok(first instanceof FlushFailed);
-    assert.equal(openFiles(), before);
+    assert.ok(openFiles() <= before);
     broken = false;
     for (const again of [sink.sync(), sink.reopen()]) assert.equal(await thrownBy(again), first);
   });
@@ -157,7 +157,8 @@ describe("the audit log's file, as a sink", () => {
       put();
       const before = openFiles();
       await assert.rejects(sink.reopen(), { code });
-      assert.equal(openFiles(), before);
+      // Others of this process may be closed meanwhile.
+      assert.ok(openFiles() <= before);
     }
     assert.equal(existsSync(join(folder, "elsewhere")), false);
     await sink.close();
