@@ -20,8 +20,10 @@ export type BarrierKeyRow = Schema["barrier_keys"];
 const KEYS_MAX = 100;
 const CONFLICT_TRIES = 8;
 const REFRESH_MS = 500;
-/** A record of an unknown version makes this process look for new keys once in this time. */
+/** Records of one unknown version make this process look for new keys once in this time. */
 const LOOK_MS_MIN = 100;
+/** So many versions are remembered as looked for. */
+const LOOKS_MAX = 100;
 const RESOURCE = "barrier:keys";
 
 export interface BarrierKeysOptions {
@@ -42,6 +44,8 @@ export class BarrierKeys {
   #rows: readonly BarrierKeyRow[] = [];
   #readAt = -Infinity;
   #reading: Promise<readonly BarrierKeyRow[]> | undefined;
+  /** For versions that were not here: when they were looked for last. */
+  readonly #looks = new Map<number, { readonly at: number; readonly looking: Promise<void> }>();
   #foreign = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -89,10 +93,26 @@ export class BarrierKeys {
     return this.#reading;
   }
 
-  /** Whether a version is here, after a look for it where that is due. */
+  /**
+   * Whether a version is here, after a look for it. The look begins after the question, since what was read before may be of
+   * a time when the version was not there; for the same version it is not repeated at once.
+   */
   async knows(version: number): Promise<boolean> {
-    if (!this.barrier.has(version) && this.ageMs > LOOK_MS_MIN) await this.read();
+    if (this.barrier.has(version)) return true;
+    const now = performance.now();
+    let look = this.#looks.get(version);
+    if (look === undefined || now - look.at > LOOK_MS_MIN) {
+      if (this.#looks.size >= LOOKS_MAX) this.#looks.clear();
+      look = { at: now, looking: this.#readAnew() };
+      this.#looks.set(version, look);
+    }
+    await look.looking;
     return this.barrier.has(version);
+  }
+
+  async #readAnew(): Promise<void> {
+    await this.#reading?.catch(() => undefined);
+    await this.read();
   }
 
   /** Makes the next version, which seals from then on. Concurrent calls, on any node, make one version each. */
