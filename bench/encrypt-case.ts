@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { CONNECTIONS, median, runWrk, Subject, type Figures, type Load } from "./measure.ts";
 import { latencyLine, pacedLoad, requestText } from "./paced-load.ts";
+import { RawClient } from "./raw-client.ts";
 
 const KEY = "bench";
 
@@ -49,18 +50,24 @@ export async function encryptCase(rounds: number, seconds: number): Promise<void
 
   const half = of(audited, (f) => f.perSecond) / 2;
   const request = requestText(audited.token, encrypt.path, body);
-  const calm = await pacedLoad(audited.port, request, half, CONNECTIONS, seconds * 2);
+  const order = { perSecond: half, connections: CONNECTIONS, seconds: seconds * 2 };
+  const bare = await pacedLoad({ ...order, port: echo.port, request: requestText("", encrypt.path, body) });
+  const calm = await pacedLoad({ ...order, port: audited.port, request });
   const churn = new AbortController();
   let created = 0;
   const creator = (async () => {
+    const client = await RawClient.connect(audited.port);
     while (!churn.signal.aborted) {
-      await audited.post("/v1/keys", { name: `churn-${++created}`, type: "aes-256" });
+      const key = JSON.stringify({ name: `churn-${++created}`, type: "aes-256" });
+      await client.request(Buffer.from(requestText(audited.token, "/v1/keys", key)));
     }
+    client.close();
   })();
-  const busy = await pacedLoad(audited.port, request, half, CONNECTIONS, seconds * 2);
+  const busy = await pacedLoad({ ...order, port: audited.port, request });
   churn.abort();
   await creator;
   console.log(`\nencrypt at half the saturating rate (${half.toFixed(0)} /s)`);
+  console.log(latencyLine("the bare echo at that rate", bare));
   console.log(latencyLine("alone", calm));
   console.log(`${latencyLine("while keys are created", busy)}  (${created} keys)`);
   for (const subject of subjects) subject.stop();

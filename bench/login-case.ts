@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { CONNECTIONS, median, runWrk, Subject, type Load } from "./measure.ts";
 import { latencyLine, pacedLoad, requestText } from "./paced-load.ts";
+import { RawClient } from "./raw-client.ts";
 
 const KEY = "bench";
 const PASSWORD = "correct horse battery";
@@ -38,10 +39,11 @@ export async function loginCase(rounds: number, seconds: number): Promise<void> 
   const half = median(highest) / 2;
   const request = requestText(subject.token, encrypt.path, body);
   console.log(`encrypt at half of its highest rate (${half.toFixed(0)} /s)`);
-  console.log(latencyLine("alone", await pacedLoad(subject.port, request, half, CONNECTIONS, seconds * 2)));
+  const order = { port: subject.port, request, perSecond: half, connections: CONNECTIONS };
+  console.log(latencyLine("alone", await pacedLoad({ ...order, seconds: seconds * 2 })));
   const before = await subject.residentBytes();
-  const storm = passwordStorm(subject);
-  const result = await pacedLoad(subject.port, request, half, CONNECTIONS, seconds * 4);
+  const storm = await passwordStorm(subject.port);
+  const result = await pacedLoad({ ...order, seconds: seconds * 4 });
   const after = await subject.residentBytes();
   const statuses = await storm.stop();
   console.log(latencyLine("in a storm of wrong passwords", result));
@@ -54,26 +56,23 @@ export async function loginCase(rounds: number, seconds: number): Promise<void> 
 }
 
 /** Connections that send wrong passwords without pause, each from another address, for a known account and for none. */
-function passwordStorm(subject: Subject): { stop(): Promise<ReadonlyMap<number, number>> } {
+async function passwordStorm(port: number): Promise<{ stop(): Promise<ReadonlyMap<number, number>> }> {
   const over = new AbortController();
   const statuses = new Map<number, number>();
   let tries = 0;
-  const connection = async (): Promise<void> => {
+  const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => RawClient.connect(port)));
+  const all = clients.map(async (client) => {
     while (!over.signal.aborted) {
       const n = ++tries;
-      const response = await fetch(`${subject.url}/v1/login`, {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          "x-forwarded-for": `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`,
-        },
-        body: JSON.stringify({ account: n % 2 === 0 ? "bench" : `none-${n}`, password: `wrong horse ${n}` }),
-      });
-      await response.arrayBuffer();
-      statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1);
+      const address = `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
+      const body = { account: n % 2 === 0 ? "bench" : `none-${n}`, password: `wrong horse ${n}` };
+      const headers = { "X-Forwarded-For": address };
+      const request = requestText("", "/v1/login", JSON.stringify(body), headers);
+      const status = await client.request(Buffer.from(request));
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
     }
-  };
-  const all = Array.from({ length: CONNECTIONS }, connection);
+    client.close();
+  });
   return {
     async stop() {
       over.abort();

@@ -43,7 +43,8 @@ export async function rsaCase(rounds: number, seconds: number): Promise<void> {
   const beside = async (name: string, disturb: (over: AbortSignal) => Promise<void>): Promise<void> => {
     const over = new AbortController();
     const disturbing = disturb(over.signal);
-    const result = await pacedLoad(subject.port, request, half, CONNECTIONS, seconds * 2);
+    const order = { port: subject.port, request, perSecond: half, connections: CONNECTIONS };
+    const result = await pacedLoad({ ...order, seconds: seconds * 2 });
     over.abort();
     await disturbing;
     console.log(latencyLine(name, result));

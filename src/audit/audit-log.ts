@@ -8,6 +8,7 @@
  * anew by one call at a time: the run loop's while the log is available, the retry's while it is not.
  */
 import { KeysteadError } from "../errors.ts";
+import { atTurnEnd } from "../turn.ts";
 import { FlushFailed, type AuditSink } from "./audit-sink.ts";
 import { canonicalLine, type AuditEntry } from "./entry.ts";
 
@@ -130,7 +131,7 @@ export class AuditLog {
   #start(): void {
     if (this.#running) return;
     this.#running = true;
-    setImmediate(() => void this.#run());
+    atTurnEnd(() => void this.#run());
   }
 
   async #run(): Promise<void> {

@@ -10,6 +10,7 @@ import { anonymousCaller, type Caller } from "../identity/caller.ts";
 import type { Door } from "../service/perform.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { gathered } from "../turn.ts";
 import type { Admission } from "./admission.ts";
 import { requestIdOf } from "./request-id.ts";
 import type { HttpMethod, WireRequest, WireResponse } from "./wire.ts";
@@ -64,25 +65,23 @@ export function apiHandler(
   const meter = metrics.requestMeter(row.method, path);
   const { action, severity, bodyBytesMax, open, needsCredentials = false } = row;
 
-  return (request) => {
+  return async (request) => {
     const startedAt = performance.now();
     const requestId = requestIdOf(request);
     admission.inFlight++;
-    return serve(request, requestId, startedAt).then(
-      (response) => finish(response, startedAt),
-      (thrown: unknown) => {
-        const error = asKeysteadError(thrown);
-        if (error.status >= 500) log.failure(action, requestId, error);
-        return finish(row.refusal(error, requestId), startedAt);
-      },
-    );
-  };
-
-  function finish(response: WireResponse, startedAt: number): WireResponse {
+    let response: WireResponse;
+    try {
+      await gathered();
+      response = await serve(request, requestId, startedAt);
+    } catch (thrown) {
+      const error = asKeysteadError(thrown);
+      if (error.status >= 500) log.failure(action, requestId, error);
+      response = row.refusal(error, requestId);
+    }
     admission.inFlight--;
     meter.observe(response.status, (performance.now() - startedAt) / 1000);
     return response;
-  }
+  };
 
   async function serve(request: WireRequest, requestId: string, startedAt: number): Promise<WireResponse> {
     admission.admitAddress(request);
@@ -99,7 +98,8 @@ export function apiHandler(
     let unreadable: KeysteadError | undefined;
     if (bodyBytesMax !== undefined) {
       try {
-        body = await request.readBody(bodyBytesMax);
+        const read = request.readBody(bodyBytesMax);
+        body = read instanceof Promise ? await read : read;
         // Whoever takes long to send must still be who they were when they began.
         if (open !== true && performance.now() - startedAt > SLOW_BODY_MS)
           caller = await admission.identifyAgain(request);

@@ -101,9 +101,9 @@ function startGeneration(
   const routes: Record<string, (request: ParameterRequest, server: BunServer) => Promise<Response>> = {};
   for (const entry of entries) {
     const names = entry.segments.filter(isParameter).map((segment) => segment.slice(1, -1));
-    routes[entry.path.replaceAll(/\{(\w+)\}/g, ":$1")] = (request, server) => {
+    routes[entry.path.replaceAll(/\{(\w+)\}/g, ":$1")] = async (request, server) => {
       const wire = new BunRequest(request, server, context, plainParams(names, request.params));
-      return answer(entry, wire).then((response) => respond(response, wire));
+      return respond(await answer(entry, wire), wire);
     };
   }
   function answer(entry: PathEntry, wire: BunRequest): Promise<WireResponse> {
@@ -224,22 +224,43 @@ class BunRequest implements WireRequest {
     return this.request.headers.get(name) ?? undefined;
   }
 
-  readBody(bytesMax: number): Promise<Uint8Array> {
-    const deadline = this.deadline;
+  readBody(bytesMax: number): Uint8Array | Promise<Uint8Array> {
+    const length = this.header("content-length");
+    // Of a body in chunks nobody knows the length before it is read.
+    if (length === undefined) return this.withinTime(this.readChunks(bytesMax));
+    if (Number(length) > bytesMax) throw new KeysteadError("payload_too_large");
+    const reading = this.request.arrayBuffer();
+    const read = Bun.peek(reading);
+    return read instanceof Promise
+      ? this.withinTime(reading.then((bytes) => Buffer.from(bytes)))
+      : Buffer.from(read);
+  }
+
+  private async readChunks(bytesMax: number): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of this.request.body ?? []) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) throw new KeysteadError("payload_too_large");
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  }
+
+  private withinTime(reading: Promise<Uint8Array>): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      const reading = deadline.begin(() => {
+      const begun = this.deadline.begin(() => {
         this.gaveUp = true;
         reject(new KeysteadError("body_incomplete"));
       });
-      this.request.arrayBuffer().then(
+      reading.then(
         (bytes) => {
-          deadline.end(reading);
-          if (bytes.byteLength > bytesMax) reject(new KeysteadError("payload_too_large"));
-          else resolve(Buffer.from(bytes));
+          this.deadline.end(begun);
+          resolve(bytes);
         },
         (cause: unknown) => {
-          deadline.end(reading);
-          reject(new KeysteadError("body_incomplete", { cause }));
+          this.deadline.end(begun);
+          reject(cause instanceof KeysteadError ? cause : new KeysteadError("body_incomplete", { cause }));
         },
       );
     });

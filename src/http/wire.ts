@@ -24,8 +24,11 @@ export interface WireRequest {
   readonly queryText: string;
   /** A header by its lower-case name. */
   header(name: string): string | undefined;
-  /** The whole body. Rejects with `payload_too_large` beyond `bytesMax`. */
-  readBody(bytesMax: number): Promise<Uint8Array>;
+  /**
+   * The whole body; without a promise where it is there already. Throws or rejects with `payload_too_large` beyond
+   * `bytesMax`, as soon as that is known, and with `body_incomplete`.
+   */
+  readBody(bytesMax: number): Uint8Array | Promise<Uint8Array>;
 }
 
 export interface WireResponse {

@@ -1,4 +1,4 @@
-/** Bodies that come too slowly, on the listener itself with a limit of a second. */
+/** Bodies that are too long or come too slowly, on the listener itself with a limit of a second. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
@@ -25,26 +25,62 @@ const options: ListenOptions = {
     {
       method: "POST",
       path: "/echo",
-      handle: (request: WireRequest) =>
-        request.readBody(1000).then(
-          (bytes) => text(200, Buffer.from(bytes).toString("latin1")),
-          (thrown: unknown) => text(asKeysteadError(thrown).status, asKeysteadError(thrown).code),
-        ),
+      handle: async (request: WireRequest) => {
+        try {
+          return text(200, Buffer.from(await request.readBody(1000)).toString("latin1"));
+        } catch (thrown) {
+          return text(asKeysteadError(thrown).status, asKeysteadError(thrown).code);
+        }
+      },
     },
   ],
 };
 
-describe("a body that takes too long", () => {
-  let listener: Listener;
-  before(async () => {
-    const start =
-      "bun" in process.versions
-        ? (await import("../../src/http/listen-bun.ts")).listenOnBun
-        : (await import("../../src/http/listen-node.ts")).listenOnNode;
-    listener = await start(options);
-  });
-  after(() => listener.close());
+let listener: Listener;
+before(async () => {
+  const start =
+    "bun" in process.versions
+      ? (await import("../../src/http/listen-bun.ts")).listenOnBun
+      : (await import("../../src/http/listen-node.ts")).listenOnNode;
+  listener = await start(options);
+});
+after(() => listener.close());
 
+describe("a body larger than its route takes", () => {
+  /** What is answered to a request whose sender waits for the answer and sends no more. */
+  async function answerTo(request: string): Promise<string> {
+    const socket = connect(listener.port, "127.0.0.1");
+    socket.on("error", () => undefined);
+    socket.write(request);
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    return answer.toString("latin1");
+  }
+
+  test("is refused by its stated length, before it comes", async () => {
+    const answer = await answerTo("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n");
+    assert.match(answer, /^HTTP\/1\.1 413 /);
+    assert.match(answer, /payload_too_large/);
+  });
+
+  test("is refused by its chunks, before the last of them comes", async () => {
+    const chunk = `258\r\n${"x".repeat(600)}\r\n`;
+    const answer = await answerTo(
+      `POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}${chunk}`,
+    );
+    assert.match(answer, /^HTTP\/1\.1 413 /);
+  });
+
+  test("is taken in chunks up to the limit", async () => {
+    const chunk = `1f4\r\n${"x".repeat(500)}\r\n`;
+    const answer = await answerTo(
+      `POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}${chunk}0\r\n\r\n`,
+    );
+    assert.match(answer, /^HTTP\/1\.1 200 /);
+  });
+});
+
+describe("a body that takes too long", () => {
   test("is given up though its bytes keep coming, is answered as incomplete, and its connection closed", async () => {
     const socket = connect(listener.port, "127.0.0.1");
     let answer = "";
