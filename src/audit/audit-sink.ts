@@ -48,8 +48,11 @@ export const realDisk: Disk = {
 /** What file systems say that have no flush for folders. */
 const UNSUPPORTED = ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 
-/** A write that took longer than this was made to wait. */
+/** A write that took longer than this was made to wait, by the disk or by another process that had the processor. */
 const SLOW_WRITE_MS = 5;
+/** So many in this time are the disk's doing. */
+const SLOW_WRITES = 3;
+const SLOW_WINDOW_MS = 1000;
 /** For how long writes then take the thread pool. */
 const SLOW_PERIOD_MS = 5000;
 
@@ -95,6 +98,8 @@ class FileSink implements AuditSink {
   #fd: number | undefined;
   /** How many bytes of lines that were refused stand at the end of the file. */
   #tornBytes = 0;
+  /** When the last slow writes were. */
+  #slowWrites: number[] = [];
   #slowUntil = 0;
   /** The last of what runs one after the other; never rejects. */
   #tail: Promise<unknown> = Promise.resolve();
@@ -211,8 +216,14 @@ class FileSink implements AuditSink {
     if (startedAt < this.#slowUntil) return writeOnPool(fd, bytes, offset);
     const count = this.#disk.writeSync(fd, bytes, offset, bytes.length - offset);
     const now = performance.now();
-    if (now - startedAt > SLOW_WRITE_MS) this.#slowUntil = now + SLOW_PERIOD_MS;
+    if (now - startedAt > SLOW_WRITE_MS) this.#noteSlowWrite(now);
     return count;
+  }
+
+  #noteSlowWrite(now: number): void {
+    const recent = this.#slowWrites.filter((at) => at > now - SLOW_WINDOW_MS);
+    this.#slowWrites = [...recent, now];
+    if (this.#slowWrites.length >= SLOW_WRITES) this.#slowUntil = now + SLOW_PERIOD_MS;
   }
 
   /** By what stands there now: another program may have cut the file since. */

@@ -46,10 +46,15 @@ export function sealGcm(
   const start = headroomBytes + nonceBytes;
   const out = Buffer.allocUnsafe(start + ciphertext.length + GCM_TAG_BYTES);
   for (let i = 0; i < headroomBytes; i++) out[i] = 0;
-  out.set(written, headroomBytes);
+  copyFew(written, out, headroomBytes);
   out.set(ciphertext, start);
-  out.set(cipher.getAuthTag(), start + ciphertext.length);
+  copyFew(cipher.getAuthTag(), out, start + ciphertext.length);
   return out;
+}
+
+/** For a few bytes, which a loop copies sooner than a call of the platform. */
+function copyFew(from: Uint8Array, to: Uint8Array, at: number): void {
+  for (let i = 0; i < from.length; i++) to[at + i] = from[i] ?? 0;
 }
 
 /** Decrypts ciphertext ‖ tag; undefined where the tag does not fit. */

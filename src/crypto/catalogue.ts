@@ -188,7 +188,9 @@ export const keyTypes = Object.keys(catalogue) as [KeyType, ...KeyType[]];
 /** The row of a key type, for its default purpose where none is given. Throws `invalid_body` for one that it has not. */
 export function algorithmOf(type: KeyType, purpose?: KeyPurpose): Algorithm {
   const rows: Rows = catalogue[type];
-  const row = purpose === undefined ? rows[0] : rows.find((candidate) => candidate.purpose === purpose);
+  const [first] = rows;
+  if (purpose === undefined || purpose === first.purpose) return first;
+  const row = rows.find((candidate) => candidate.purpose === purpose);
   if (row === undefined) {
     throw new KeysteadError("invalid_body", {
       field: "purpose",

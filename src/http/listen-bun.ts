@@ -180,6 +180,7 @@ class BunRequest implements WireRequest {
   /** The body took too long: the rest of it is not waited for. */
   gaveUp = false;
   private readonly request: Request;
+  private readonly headers: Headers;
   private readonly deadline: BodyDeadline;
 
   constructor(
@@ -192,6 +193,7 @@ class BunRequest implements WireRequest {
     this.internal = internal;
     this.params = params;
     this.request = request;
+    this.headers = request.headers;
     this.deadline = deadline;
     // Taken at once: of a connection that is reset meanwhile it is no longer known.
     const peer = plainAddress(server.requestIP(request)?.address);
@@ -221,7 +223,7 @@ class BunRequest implements WireRequest {
   }
 
   header(name: string): string | undefined {
-    return this.request.headers.get(name) ?? undefined;
+    return this.headers.get(name) ?? undefined;
   }
 
   readBody(bytesMax: number): Uint8Array | Promise<Uint8Array> {

@@ -40,18 +40,23 @@ export function binaryBatch<I, O>(
   bytes: Uint8Array,
   { dataBytesMax, read, result: bytesOf }: BinaryBatchOptions<I, O>,
 ): BinaryBatch<I, O> {
-  const frames = framesOf(asBuffer(bytes));
-  const results = new Array<Buffer | KeysteadError>(frames.length);
+  const body = asBuffer(bytes);
+  const starts = startsOf(body);
+  const results = new Array<Buffer | KeysteadError>(starts.length);
   return {
     name,
-    count: frames.length,
+    count: starts.length,
     item(index) {
-      const frame = frames[index];
-      if (frame === undefined) throw misshapen();
-      if (frame.data.length > dataBytesMax || (frame.aad?.length ?? 0) > AAD_BYTES_MAX) {
+      const start = starts[index];
+      if (start === undefined) throw misshapen();
+      const aadEnd = start + LENGTH_BYTES + body.readUInt32BE(start);
+      const dataStart = aadEnd + LENGTH_BYTES;
+      const dataEnd = dataStart + body.readUInt32BE(aadEnd);
+      const aadBytes = aadEnd - start - LENGTH_BYTES;
+      if (dataEnd - dataStart > dataBytesMax || aadBytes > AAD_BYTES_MAX)
         throw new KeysteadError("payload_too_large");
-      }
-      return read(frame);
+      const aad = aadBytes === 0 ? undefined : body.subarray(start + LENGTH_BYTES, aadEnd);
+      return read({ aad, data: body.subarray(dataStart, dataEnd) });
     },
     done(index, result) {
       results[index] = result instanceof KeysteadError ? result : bytesOf(result);
@@ -61,43 +66,45 @@ export function binaryBatch<I, O>(
 }
 
 function answerOf(results: readonly (Buffer | KeysteadError)[]): Buffer<ArrayBuffer> {
-  const sizes = results.map((result) =>
-    result instanceof KeysteadError ? result.code.length : result.length,
-  );
-  const total = sizes.reduce((sum, size) => sum + size, results.length * (1 + LENGTH_BYTES));
+  let total = results.length * (1 + LENGTH_BYTES);
+  for (const result of results) total += result instanceof KeysteadError ? result.code.length : result.length;
   const out = Buffer.allocUnsafeSlow(total);
   let at = 0;
-  for (const [i, result] of results.entries()) {
-    const size = sizes[i] ?? 0;
-    out[at] = result instanceof KeysteadError ? REFUSED : DONE;
-    at = out.writeUInt32BE(size, at + 1);
-    if (result instanceof KeysteadError) out.write(result.code, at, "latin1");
-    else out.set(result, at);
-    at += size;
+  for (const result of results) {
+    const isRefused = result instanceof KeysteadError;
+    out[at] = isRefused ? REFUSED : DONE;
+    at = out.writeUInt32BE(isRefused ? result.code.length : result.length, at + 1);
+    if (isRefused) {
+      at += out.write(result.code, at, "latin1");
+    } else {
+      out.set(result, at);
+      at += result.length;
+    }
   }
   return out;
 }
 
-function framesOf(bytes: Buffer): Frame[] {
-  const frames: Frame[] = [];
+/** Where each item begins. */
+function startsOf(bytes: Buffer): number[] {
+  const starts: number[] = [];
   let at = 0;
-  const field = (): Buffer => {
-    if (at + LENGTH_BYTES > bytes.length) throw misshapen();
-    const end = at + LENGTH_BYTES + bytes.readUInt32BE(at);
-    if (end > bytes.length) throw misshapen();
-    const value = bytes.subarray(at + LENGTH_BYTES, end);
-    at = end;
-    return value;
-  };
   while (at < bytes.length) {
-    if (frames.length === BATCH_ITEMS_MAX) {
+    if (starts.length === BATCH_ITEMS_MAX) {
       throw new KeysteadError("payload_too_large", { detail: `at most ${BATCH_ITEMS_MAX} items` });
     }
-    const aad = field();
-    frames.push({ aad: aad.length === 0 ? undefined : aad, data: field() });
+    starts.push(at);
+    at = fieldEnd(bytes, fieldEnd(bytes, at));
   }
-  if (frames.length === 0) throw misshapen();
-  return frames;
+  if (starts.length === 0) throw misshapen();
+  return starts;
+}
+
+/** Where a field ends that begins at `at` with its length. */
+function fieldEnd(bytes: Buffer, at: number): number {
+  if (at + LENGTH_BYTES > bytes.length) throw misshapen();
+  const end = at + LENGTH_BYTES + bytes.readUInt32BE(at);
+  if (end > bytes.length) throw misshapen();
+  return end;
 }
 
 function misshapen(): KeysteadError {
