@@ -115,14 +115,15 @@ function encodingOf(options: SignatureOptions): SignatureEncoding {
   return options.encoding ?? "der";
 }
 
-function encoded(key: KeyObject, encoding: SignatureEncoding): SignKeyObjectInput {
-  return { key, dsaEncoding: encoding === "der" ? "der" : "ieee-p1363" };
+/** DER is what the platform makes unless told otherwise, and then sooner. */
+function encoded(key: KeyObject, encoding: SignatureEncoding): KeyObject | SignKeyObjectInput {
+  return encoding === "der" ? key : { key, dsaEncoding: "ieee-p1363" };
 }
 
 function verifyNow(
   hash: string,
   message: Uint8Array,
-  key: SignKeyObjectInput,
+  key: KeyObject | SignKeyObjectInput,
   signature: Uint8Array,
 ): boolean {
   try {
