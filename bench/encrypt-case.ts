@@ -1,7 +1,7 @@
 /** Encryption of 256 bytes against a bare echo of the same body, with and without audit, and its latency at half the load. */
 import { randomBytes } from "node:crypto";
 import { CONNECTIONS, median, runWrk, Subject, type Figures, type Load } from "./measure.ts";
-import { latencyLine, pacedLoad, requestText } from "./paced-load.ts";
+import { latencyLine, pacedRounds, requestText } from "./paced-load.ts";
 import { RawClient } from "./raw-client.ts";
 
 const KEY = "bench";
@@ -50,9 +50,12 @@ export async function encryptCase(rounds: number, seconds: number): Promise<void
 
   const half = of(audited, (f) => f.perSecond) / 2;
   const request = requestText(audited.token, encrypt.path, body);
-  const order = { perSecond: half, connections: CONNECTIONS, seconds: seconds * 2 };
-  const bare = await pacedLoad({ ...order, port: echo.port, request: requestText("", encrypt.path, body) });
-  const calm = await pacedLoad({ ...order, port: audited.port, request });
+  const order = { perSecond: half, connections: CONNECTIONS, seconds };
+  const bare = await pacedRounds(
+    { ...order, port: echo.port, request: requestText("", encrypt.path, body) },
+    rounds,
+  );
+  const calm = await pacedRounds({ ...order, port: audited.port, request }, rounds);
   const churn = new AbortController();
   let created = 0;
   const creator = (async () => {
@@ -63,7 +66,7 @@ export async function encryptCase(rounds: number, seconds: number): Promise<void
     }
     client.close();
   })();
-  const busy = await pacedLoad({ ...order, port: audited.port, request });
+  const busy = await pacedRounds({ ...order, port: audited.port, request }, rounds);
   churn.abort();
   await creator;
   console.log(`\nencrypt at half the saturating rate (${half.toFixed(0)} /s)`);

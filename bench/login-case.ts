@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { CONNECTIONS, median, runWrk, Subject, type Load } from "./measure.ts";
-import { latencyLine, pacedLoad, requestText } from "./paced-load.ts";
+import { latencyLine, pacedRounds, requestText } from "./paced-load.ts";
 import { RawClient } from "./raw-client.ts";
 
 const KEY = "bench";
@@ -40,10 +40,10 @@ export async function loginCase(rounds: number, seconds: number): Promise<void> 
   const request = requestText(subject.token, encrypt.path, body);
   console.log(`encrypt at half of its highest rate (${half.toFixed(0)} /s)`);
   const order = { port: subject.port, request, perSecond: half, connections: CONNECTIONS };
-  console.log(latencyLine("alone", await pacedLoad({ ...order, seconds: seconds * 2 })));
+  console.log(latencyLine("alone", await pacedRounds({ ...order, seconds }, rounds)));
   const before = await subject.residentBytes();
   const storm = await passwordStorm(subject.port);
-  const result = await pacedLoad({ ...order, seconds: seconds * 4 });
+  const result = await pacedRounds({ ...order, seconds }, rounds);
   const after = await subject.residentBytes();
   const statuses = await storm.stop();
   console.log(latencyLine("in a storm of wrong passwords", result));

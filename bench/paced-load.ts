@@ -1,6 +1,6 @@
 /** The open-loop load (paced-loader.ts), as the cases order it. */
 import { join } from "node:path";
-import { capture } from "./measure.ts";
+import { capture, median } from "./measure.ts";
 
 export interface PacedOrder {
   readonly port: number;
@@ -21,8 +21,22 @@ export interface PacedResult {
   readonly maxMs: number;
 }
 
-/** Loads a server at a fixed rate. */
-export async function pacedLoad(order: PacedOrder): Promise<PacedResult> {
+/** Loads a server at a fixed rate, several times: medians, but for the longest of all latencies and the sums. */
+export async function pacedRounds(order: PacedOrder, rounds: number): Promise<PacedResult> {
+  const results: PacedResult[] = [];
+  for (let round = 0; round < rounds; round++) results.push(await pacedLoad(order));
+  const sum = (pick: (result: PacedResult) => number): number =>
+    results.reduce((total, result) => total + pick(result), 0);
+  return {
+    sent: sum(({ sent }) => sent),
+    failed: sum(({ failed }) => failed),
+    p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
+    p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
+    maxMs: Math.max(...results.map(({ maxMs }) => maxMs)),
+  };
+}
+
+async function pacedLoad(order: PacedOrder): Promise<PacedResult> {
   const script = join(import.meta.dirname, "paced-loader.ts");
   const text = await capture(process.execPath, ["--no-env-file", script, JSON.stringify(order)]);
   return JSON.parse(text) as PacedResult;

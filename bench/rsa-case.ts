@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { bareLoop, CONNECTIONS, median, runWrk, Subject, type Load } from "./measure.ts";
-import { latencyLine, pacedLoad, requestText } from "./paced-load.ts";
+import { latencyLine, pacedRounds, requestText } from "./paced-load.ts";
 
 const SIGNING_CONNECTIONS = 8;
 
@@ -44,14 +44,14 @@ export async function rsaCase(rounds: number, seconds: number): Promise<void> {
     const over = new AbortController();
     const disturbing = disturb(over.signal);
     const order = { port: subject.port, request, perSecond: half, connections: CONNECTIONS };
-    const result = await pacedLoad({ ...order, seconds: seconds * 2 });
+    const result = await pacedRounds({ ...order, seconds }, rounds);
     over.abort();
     await disturbing;
     console.log(latencyLine(name, result));
   };
   await beside("alone", () => Promise.resolve());
   await beside("beside RSA-2048 signatures", async () => {
-    await runWrk(subject, sign, seconds * 2);
+    await runWrk(subject, sign, seconds * rounds + rounds);
   });
   let made = 0;
   await beside("beside RSA-4096 keys being made", async (over) => {
