@@ -4,7 +4,7 @@
  * not all that is in them is known; what fails is logged and tried again in the next round; nothing here keeps the process
  * alive or delays its end by more than the step under way.
  */
-import type { Log } from "../telemetry/log.ts";
+import { causeOf, type Log } from "../telemetry/log.ts";
 import { SCHEMA_VERSION } from "../storage/migrations.ts";
 import type { Store } from "../storage/store.ts";
 import { takeLease } from "./lease.ts";
@@ -80,7 +80,8 @@ export class JobRunner {
         this.#options.onRun?.(job.name, "ok");
       } catch (error) {
         this.#options.onRun?.(job.name, "failed");
-        if (!stopped()) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
+        if (!stopped())
+          log.error("a job failed and is tried again", { job: job.name, cause: causeOf(error) });
       }
     }
   }

@@ -301,7 +301,7 @@ async function withoutOptions(to: number): Promise<{ port: number; close: () => 
           upstream.destroy();
         });
     upstream.pipe(client);
-    client.once("data", (startup) => {
+    client.once("data", (startup: Buffer) => {
       // Length and protocol, 4 bytes each, then names and values, each ended by a zero byte, and one more.
       const texts = startup.toString("latin1", 8, startup.length - 2).split("\0");
       const at = texts.indexOf("options");
