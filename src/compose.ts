@@ -314,7 +314,7 @@ async function serve(parts: Parts): Promise<Keystead> {
     metrics.countOperation(operation, outcome);
   });
   const health = new Health({
-    master_key: () => true,
+    master_key: () => !services.barrierKeys.outdated,
     storage: async () => {
       const [row] = await store.select({ from: "schema_version", limit: 1 });
       // After a failed change only a change that succeeds proves that the disk takes them again.

@@ -1,13 +1,18 @@
 /**
  * A bounded memory of opened records, shared by everything that reads one often.
  * Invariant: at most `entriesMax` records are held; a record whose row changed while it was being loaded is never
- * remembered; with `ageMsMax` no record is used longer than that without being loaded anew.
+ * remembered; with `ageMsMax` a record is what storage held at most that long before it was asked for.
  * Eviction is by two generations: reading a record of the old one moves it into the young one, and when the young one
  * is full the old one is dropped. A hit costs one look-up.
  */
 interface Entry<T> {
   readonly record: T;
   readonly loadedAt: number;
+}
+
+interface Loading<T> {
+  readonly record: Promise<T | undefined>;
+  readonly since: number;
 }
 
 export interface RecordCacheOptions {
@@ -32,7 +37,7 @@ export class RecordCache<T> {
   readonly #options: RecordCacheOptions;
   #young = new Map<string, Entry<T>>();
   #old = new Map<string, Entry<T>>();
-  readonly #loading = new Map<string, Promise<T | undefined>>();
+  readonly #loading = new Map<string, Loading<T>>();
   hits = 0;
   misses = 0;
 
@@ -53,8 +58,7 @@ export class RecordCache<T> {
       this.#old.delete(handle);
       this.#put(handle, entry);
     }
-    const { ageMsMax } = this.#options;
-    if (ageMsMax !== undefined && performance.now() - entry.loadedAt > ageMsMax) {
+    if (this.#isTooOld(entry.loadedAt)) {
       this.#young.delete(handle);
       return undefined;
     }
@@ -62,15 +66,22 @@ export class RecordCache<T> {
     return entry.record;
   }
 
-  /** The record, from memory or storage; concurrent calls share one load. */
+  /** The record, from memory or storage; concurrent calls share one load, unless that has been under way for too long. */
   async get(handle: string, load: LoadRecord<T>): Promise<T | undefined> {
-    return this.peek(handle) ?? (await (this.#loading.get(handle) ?? this.#load(handle, load)));
+    const record = this.peek(handle);
+    if (record !== undefined) return record;
+    const loading = this.#loading.get(handle);
+    if (loading !== undefined && !this.#isTooOld(loading.since)) return loading.record;
+    return this.#load(handle, load);
   }
 
-  /** Remembers what a committed change has made of a record. */
+  /**
+   * Takes in what a committed change has made of a record. Where other processes change records too, it is only dropped:
+   * since the commit, which is some time ago when its audit entry was slow, another one may have changed it again.
+   */
   set(handle: string, record: T): void {
     this.forget(handle);
-    this.#put(handle, { record, loadedAt: performance.now() });
+    if (this.#options.ageMsMax === undefined) this.#put(handle, { record, loadedAt: performance.now() });
   }
 
   /** Drops a record; a load under way is not remembered when it ends. */
@@ -80,20 +91,26 @@ export class RecordCache<T> {
     this.#old.delete(handle);
   }
 
+  #isTooOld(since: number): boolean {
+    const { ageMsMax } = this.#options;
+    return ageMsMax !== undefined && performance.now() - since > ageMsMax;
+  }
+
   #load(handle: string, load: LoadRecord<T>): Promise<T | undefined> {
     this.misses++;
-    const loadedAt = performance.now();
-    const loading = load()
-      .then((record) => {
-        if (record !== undefined && this.#loading.get(handle) === loading)
-          this.#put(handle, { record, loadedAt });
-        return record;
+    const since = performance.now();
+    const isCurrent = (): boolean => this.#loading.get(handle) === loading;
+    const record = load()
+      .then((found) => {
+        if (found !== undefined && isCurrent()) this.#put(handle, { record: found, loadedAt: since });
+        return found;
       })
       .finally(() => {
-        if (this.#loading.get(handle) === loading) this.#loading.delete(handle);
+        if (isCurrent()) this.#loading.delete(handle);
       });
+    const loading = { record, since };
     this.#loading.set(handle, loading);
-    return loading;
+    return record;
   }
 
   #put(handle: string, entry: Entry<T>): void {

@@ -124,11 +124,38 @@ describe("the record cache", () => {
     now = 1901;
     assert.equal(cache.peek("a"), undefined);
     assert.equal(cache.size, 0);
-    cache.set("b", "record");
+    await cache.get("b", () => Promise.resolve("record"));
     now = 2801;
     assert.equal(cache.peek("b"), "record");
     // Reading a record does not make it younger.
     now = 2802;
     assert.equal(cache.peek("b"), undefined);
+  });
+
+  test("waits for no load that began longer ago than a record may be old", async (context) => {
+    let now = 1000;
+    context.mock.method(performance, "now", () => now);
+    const cache = new RecordCache<string>({ entriesMax: 100, ageMsMax: 900 });
+    const slow = Promise.withResolvers<string>();
+    const first = cache.get("a", () => slow.promise);
+    now = 1900;
+    const second = cache.get("a", () => assert.fail("one load is enough"));
+    now = 1901;
+    assert.equal(await cache.get("a", () => Promise.resolve("revoked")), "revoked");
+    slow.resolve("active");
+    assert.deepEqual(await Promise.all([first, second]), ["active", "active"]);
+    assert.equal(cache.peek("a"), "revoked");
+  });
+
+  test("remembers of a change made here only that the record is another one, where others change it too", async () => {
+    const shared = new RecordCache<string>({ entriesMax: 100, ageMsMax: 900 });
+    const own = new RecordCache<string>({ entriesMax: 100, ageMsMax: undefined });
+    for (const cache of [shared, own]) {
+      await cache.get("a", () => Promise.resolve("before"));
+      cache.set("a", "enabled");
+    }
+    assert.equal(shared.peek("a"), undefined);
+    assert.equal(await shared.get("a", () => Promise.resolve("disabled")), "disabled");
+    assert.equal(own.peek("a"), "enabled");
   });
 });

@@ -16,6 +16,11 @@ import { EXIT_FAILURE } from "../exit-code.ts";
 import { InputFailed, readInput } from "../input.ts";
 import { UsageError } from "../usage-error.ts";
 
+/** How long a server may take with its answer: that of a database which fails, and more. */
+const ANSWER_MS_MAX = 30_000;
+const OUTCOME_UNKNOWN =
+  "it is not known whether the root key was changed: keep both, and try the new one first at the next start";
+
 interface Flags {
   readonly newRootFile?: string;
   readonly generate?: string;
@@ -65,6 +70,7 @@ async function rotateRoot(
   const { parseRootKey } = await import("../../src/seal/root-key.ts");
   const { randomSecret } = await import("../../src/crypto/random.ts");
   let keystead: Keystead | undefined;
+  let asked = false;
   try {
     const config = readConfig(serverFlags, env, process.cwd());
     const { dataPath } = config;
@@ -87,6 +93,7 @@ async function rotateRoot(
       dataPath === undefined ? "no server" : await askServer(join(dataPath, "admin.sock"), text);
     if (refusal === "no server") {
       keystead = await compose(config, { initialising: true, existing: true });
+      asked = true;
       await keystead.rotateRoot(parsed.key);
     } else if (refusal !== undefined) return refuse(`the server refused: ${refusal}`);
     await context.output().done("the root key is the new one now", { status: "rotated" });
@@ -94,6 +101,7 @@ async function rotateRoot(
     return 0;
   } catch (error) {
     if (error instanceof UsageError || error instanceof InputFailed) throw error;
+    if (error instanceof OutcomeUnknown || (asked && !isRefusal(error))) return refuse(OUTCOME_UNKNOWN);
     if (error instanceof HelpAsked) return refuse("see keystead rotate root --help");
     // A refused start has one line for the operator, without a secret; other texts stay inside.
     if (error instanceof Error && error.name === "StartRefused") return refuse(error.message);
@@ -103,6 +111,14 @@ async function rotateRoot(
   } finally {
     await keystead?.close();
   }
+}
+
+/** The change may have been made or not: nobody said. */
+class OutcomeUnknown extends Error {}
+
+/** True where the service says that it changed nothing; what is a failure of its own may come after the change. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && "status" in error && Number(error.status) < 500;
 }
 
 function isDataPath(path: string | undefined): boolean {
@@ -132,25 +148,35 @@ function writeNewRoot(path: string, text: string): string {
   return text;
 }
 
-/** Asks the running server; undefined where it did as asked, otherwise why not. */
+/** Asks the running server; undefined where it did as asked, otherwise why not. Throws OutcomeUnknown. */
 function askServer(socketPath: string, rootKey: string): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const body = Buffer.from(JSON.stringify({ root_key: rootKey }));
     const headers = { "content-type": "application/json", "content-length": body.length };
-    const call = request({ socketPath, path: "/root/rotate", method: "POST", headers }, (response) => {
+    const options = { socketPath, path: "/root/rotate", method: "POST", headers, timeout: ANSWER_MS_MAX };
+    const unknown = (): void => {
+      reject(new OutcomeUnknown());
+    };
+    const call = request(options, (response) => {
+      const { statusCode = 500 } = response;
       const parts: Buffer[] = [];
       response.on("data", (part: Buffer) => parts.push(part));
-      response.on("error", reject);
+      response.on("error", unknown).on("close", unknown);
       response.on("end", () => {
-        if (response.statusCode === 200) resolve(undefined);
+        if (statusCode === 200) resolve(undefined);
+        else if (statusCode >= 500) unknown();
         else resolve(titleOf(Buffer.concat(parts).toString("utf8")));
       });
+    });
+    call.on("timeout", () => {
+      unknown();
+      call.destroy();
     });
     call.on("error", (error: NodeJS.ErrnoException) => {
       // Nobody listens: what is there was left by a server that died.
       if (["ENOENT", "ECONNREFUSED", "ENOTSOCK", "FailedToOpenSocket"].includes(error.code ?? ""))
         resolve("no server");
-      else reject(error);
+      else unknown();
     });
     call.end(body);
   });

@@ -186,7 +186,8 @@ export class Accounts {
     try {
       await commit(
         [
-          // Before the account, which they refer to.
+          // First, so that no token is made from here on; then what refers to the account, then itself.
+          this.unchanged(account),
           { delete: "tokens", where: { account_id: id }, expect: "any" },
           ...ending,
           { delete: "accounts", where: { id, revision }, expect: "one" },
@@ -282,7 +283,8 @@ export class Accounts {
     };
     const cleared = expired.map((old): Write => ({ delete: "tokens", where: { id: old.id }, expect: "any" }));
     try {
-      await commit([{ insert: "tokens", row }, this.unchanged(account), ...cleared], {
+      // The account first: it may be deleted at this moment.
+      await commit([this.unchanged(account), { insert: "tokens", row }, ...cleared], {
         resource: `account:${name}`,
         details: { token: id },
       });

@@ -155,11 +155,15 @@ export class Projects {
     });
   }
 
-  /** Ids of projects that are due by their rows, earliest first; not opened, so that a bad record hides no other. */
-  async due(nowMs: number, rows: number): Promise<string[]> {
-    const found = await this.#store.select({ from: "projects", orderBy: "due_at", after: "", limit: rows });
+  /** Projects that became due after a time by their rows, earliest first; not opened, so that a bad record hides no other. */
+  async due(
+    nowMs: number,
+    after: string,
+    rows: number,
+  ): Promise<{ readonly id: string; readonly dueAt: string }[]> {
+    const found = await this.#store.select({ from: "projects", orderBy: "due_at", after, limit: rows });
     const now = new Date(nowMs).toISOString();
-    return found.filter(({ due_at: dueAt }) => dueAt !== null && dueAt <= now).map(({ id }) => id);
+    return found.flatMap(({ id, due_at: dueAt }) => (dueAt !== null && dueAt <= now ? [{ id, dueAt }] : []));
   }
 
   async #change(

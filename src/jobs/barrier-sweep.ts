@@ -2,6 +2,7 @@
  * One walk through every sealed value: those that an older barrier key sealed are sealed anew.
  * Invariant: a value goes only after its successor was opened and compared, and only if nobody changed it meanwhile (its
  * old bytes are a condition of the write). A row's revision stays, so that no change meets a conflict because of this.
+ * The walk goes on behind a page only when that is done: one that failed is met again. No read gives more than PAGE_ROWS.
  */
 import { Buffer } from "node:buffer";
 import { equalConstantTime, wipe } from "../bytes.ts";
@@ -16,6 +17,15 @@ const PAGE_ROWS = 64;
 /** Values that are written at a time: to a store of one's own they become one transaction. */
 const WRITES_EXCLUSIVE = 128;
 const WRITES_SHARED = 4;
+
+/** Where a walk is within a table. */
+interface Cursor {
+  /** The value of the table's `orderBy` that was done last. */
+  readonly after?: Place;
+  /** Rows that share one value fill more than a page: it, and the last of their second column that was done. */
+  readonly group?: { readonly of: Place; readonly after?: number };
+}
+type Place = string | number | Uint8Array;
 
 export interface SweepOptions {
   readonly store: Store;
@@ -41,7 +51,7 @@ export class BarrierSweep {
   readonly #options: SweepOptions;
   readonly #tables: readonly SealedTable[];
   #table = 0;
-  #after: string | Uint8Array | undefined;
+  #cursor: Cursor = {};
 
   constructor(options: SweepOptions) {
     this.#options = options;
@@ -58,7 +68,7 @@ export class BarrierSweep {
   async step(): Promise<void> {
     const table = this.#tables[this.#table];
     if (table === undefined) return;
-    const rows = await this.#readPage(table);
+    const { rows, next } = await this.#readPage(table);
     const owners = new Map<unknown, Promise<Owner | undefined>>();
     const work: (() => Promise<void>)[] = [];
     for (const row of rows) {
@@ -82,6 +92,8 @@ export class BarrierSweep {
     const atOnce = this.#options.store.exclusive ? WRITES_EXCLUSIVE : WRITES_SHARED;
     for (let i = 0; i < work.length; i += atOnce)
       await Promise.all(work.slice(i, i + atOnce).map((one) => one()));
+    if (next === undefined) this.#table++;
+    this.#cursor = next ?? {};
   }
 
   /** False where the value is still old. */
@@ -121,29 +133,44 @@ export class BarrierSweep {
     return again;
   }
 
-  /** The next rows in order; whole groups of those that share the column they are ordered by. */
-  async #readPage(table: SealedTable): Promise<readonly Row[]> {
-    const { orderBy } = table;
+  /** The next rows in order, and where it goes on behind them; undefined where the table ends. */
+  async #readPage(table: SealedTable): Promise<{ rows: readonly Row[]; next: Cursor | undefined }> {
+    const { after, group } = this.#cursor;
+    const {
+      orderBy,
+      primaryKey: [, second],
+    } = table;
+    if (group !== undefined && second !== undefined) return this.#readGroup(table, group, second);
     const rows = await this.#select(table.table, {
       orderBy,
       limit: PAGE_ROWS,
-      ...(this.#after === undefined ? {} : { after: this.#after }),
+      ...(after === undefined ? {} : { after }),
     });
-    if (rows.length < PAGE_ROWS) {
-      this.#table++;
-      this.#after = undefined;
-      return rows;
-    }
-    const valueOf = (row: Row | undefined): string | Uint8Array => row?.[orderBy] as string | Uint8Array;
-    const last = valueOf(rows.at(-1));
-    if (table.primaryKey.length === 1) {
-      this.#after = last;
-      return rows;
-    }
+    if (rows.length < PAGE_ROWS) return { rows, next: undefined };
+    const last = rows.at(-1)?.[orderBy] as Place;
+    if (second === undefined) return { rows, next: { after: last } };
+    // The last ones may have more beside them: they are for the next page.
     const whole = rows.filter((row) => row[orderBy] !== last);
-    const lastWhole = whole.at(-1);
-    this.#after = lastWhole === undefined ? last : valueOf(lastWhole);
-    return lastWhole === undefined ? this.#select(table.table, { where: { [orderBy]: last } }) : whole;
+    const lastWhole = whole.at(-1)?.[orderBy] as Place | undefined;
+    if (lastWhole === undefined) return this.#readGroup(table, { of: last }, second);
+    return { rows: whole, next: { after: lastWhole } };
+  }
+
+  async #readGroup(
+    table: SealedTable,
+    { of, after }: NonNullable<Cursor["group"]>,
+    second: string,
+  ): Promise<{ rows: readonly Row[]; next: Cursor }> {
+    const rows = await this.#select(table.table, {
+      where: { [table.orderBy]: of },
+      orderBy: second,
+      limit: PAGE_ROWS,
+      ...(after === undefined ? {} : { after }),
+    });
+    if (rows.length < PAGE_ROWS) return { rows, next: { after: of } };
+    const { after: before } = this.#cursor;
+    const next = { of, after: rows.at(-1)?.[second] as number };
+    return { rows, next: { ...(before === undefined ? {} : { after: before }), group: next } };
   }
 
   async #select(from: TableName, query: object): Promise<readonly Row[]> {

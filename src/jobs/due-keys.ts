@@ -6,10 +6,9 @@
 import type { CommitChange } from "../audit/change.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Key, KeyHandle } from "../keyring/key.ts";
-import type { Log } from "../telemetry/log.ts";
+import { causeOf, type Log } from "../telemetry/log.ts";
+import { dueInPages } from "./due-pages.ts";
 import type { Job } from "./job-runner.ts";
-
-const ROUND_KEYS = 100;
 
 export interface DueKeysOptions {
   readonly keyring: Keyring;
@@ -22,30 +21,27 @@ export interface DueKeysOptions {
 
 /** The job of due keys. */
 export function dueKeys({ keyring, log, commitOwn, isInUse }: DueKeysOptions): Job {
-  const act = async ({ projectId, id }: KeyHandle): Promise<void> => {
+  const act = async ({ projectId, id }: KeyHandle, unused: Set<string>): Promise<void> => {
     const key = await keyring.get(projectId, id);
     if (key.state === "pending_deletion") await keyring.destroy(projectId, id, commitOwn("key.destroy", key));
+    else if (unused.has(projectId)) return;
     else if (await isInUse(key)) await keyring.rotateDue(projectId, id, commitOwn("key.rotate", key));
+    else unused.add(projectId);
   };
   return {
     name: "due-keys",
     async run(stopped) {
-      const seen = new Set<string>();
-      for (;;) {
-        // Those that failed stand before the others: they must not hide them.
-        const due = (await keyring.due(ROUND_KEYS + seen.size)).filter(({ id }) => !seen.has(id));
-        if (due.length === 0) return;
-        for (const key of due) {
-          if (stopped()) return;
-          seen.add(key.id);
-          try {
-            await act(key);
-          } catch (error) {
-            log.error("a due key could not be changed and is tried again", {
-              key: key.id,
-              cause: String(error),
-            });
-          }
+      // Projects found not to be in use, for the length of a round.
+      const unused = new Set<string>();
+      for await (const key of dueInPages((after, rows) => keyring.due(after, rows))) {
+        if (stopped()) return;
+        try {
+          await act(key, unused);
+        } catch (error) {
+          log.error("a due key could not be changed and is tried again", {
+            key: key.id,
+            cause: causeOf(error),
+          });
         }
       }
     },

@@ -9,7 +9,8 @@ import type { Credentials } from "../credentials/credentials.ts";
 import { isDue, type Project, type Projects } from "../identity/projects.ts";
 import type { Keyring } from "../keyring/keyring.ts";
 import type { Secrets } from "../secrets/secrets.ts";
-import type { Log } from "../telemetry/log.ts";
+import { causeOf, type Log } from "../telemetry/log.ts";
+import { dueInPages } from "./due-pages.ts";
 import type { Job } from "./job-runner.ts";
 
 const ROUND_ROWS = 100;
@@ -35,24 +36,17 @@ export function dueProjects(options: DueProjectsOptions): Job {
   return {
     name: "due-projects",
     async run(stopped) {
-      const seen = new Set<string>();
-      for (;;) {
-        // Those that failed stand before the others: they must not hide them.
-        const due = (await projects.due(now(), ROUND_ROWS + seen.size)).filter((id) => !seen.has(id));
-        if (due.length === 0) return;
-        for (const id of due) {
-          seen.add(id);
-          try {
-            const project = await projects.byId(id);
-            if (project === undefined || !isDue(project, now())) continue;
-            if (!(await destroyContent(options, project, stopped))) return;
-            await projects.destroy(project.name, now(), options.commitOwn("project.destroy", project));
-          } catch (error) {
-            log.error("a due project could not be destroyed and is tried again", {
-              project: id,
-              cause: String(error),
-            });
-          }
+      for await (const { id } of dueInPages((after, rows) => projects.due(now(), after, rows))) {
+        try {
+          const project = await projects.byId(id);
+          if (project === undefined || !isDue(project, now())) continue;
+          if (!(await destroyContent(options, project, stopped))) return;
+          await projects.destroy(project.name, now(), options.commitOwn("project.destroy", project));
+        } catch (error) {
+          log.error("a due project could not be destroyed and is tried again", {
+            project: id,
+            cause: causeOf(error),
+          });
         }
       }
     },

@@ -1,9 +1,11 @@
 /**
  * Runs what has to be done when its time comes, without anybody asking: at the start, and then every few seconds.
- * Invariant: one round at a time; what fails is logged and tried again in the next round; nothing here keeps the process
+ * Invariant: one round at a time; where a newer program has changed the tables, a job of one node is left to it, since here
+ * not all that is in them is known; what fails is logged and tried again in the next round; nothing here keeps the process
  * alive or delays its end by more than the step under way.
  */
-import type { Log } from "../telemetry/log.ts";
+import { causeOf, type Log } from "../telemetry/log.ts";
+import { SCHEMA_VERSION } from "../storage/migrations.ts";
 import type { Store } from "../storage/store.ts";
 import { takeLease } from "./lease.ts";
 
@@ -34,6 +36,7 @@ export class JobRunner {
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> | undefined;
   #stopped = false;
+  #outdated = false;
 
   constructor(options: JobRunnerOptions) {
     this.#options = options;
@@ -68,14 +71,29 @@ export class JobRunner {
       if (stopped()) return;
       try {
         const lease = { store, holder: node, name: job.name, ttlSeconds: LEASE_SECONDS };
-        const mine = store.exclusive || job.everyNode === true || (await takeLease(lease, now()));
+        const mine =
+          store.exclusive ||
+          job.everyNode === true ||
+          (!(await this.#isOutdated()) && (await takeLease(lease, now())));
         if (!mine) continue;
         await job.run(stopped);
         this.#options.onRun?.(job.name, "ok");
       } catch (error) {
         this.#options.onRun?.(job.name, "failed");
-        if (!stopped()) log.error("a job failed and is tried again", { job: job.name, cause: String(error) });
+        if (!stopped())
+          log.error("a job failed and is tried again", { job: job.name, cause: causeOf(error) });
       }
     }
+  }
+
+  /** Whether another node has brought the database to a schema that this program does not know. */
+  async #isOutdated(): Promise<boolean> {
+    const { store, log } = this.#options;
+    const [row] = await store.select({ from: "schema_version", limit: 1 });
+    const outdated = row !== undefined && row.version > SCHEMA_VERSION;
+    if (outdated && !this.#outdated)
+      log.warn("a newer Keystead has changed the database: start this node anew with it");
+    this.#outdated = outdated;
+    return outdated;
   }
 }

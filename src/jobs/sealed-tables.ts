@@ -35,9 +35,9 @@ export interface Owner {
 
 interface TableWithSeals<T extends TableName> {
   readonly table: T;
-  /** The column by which the table is read in order. It may stand for several rows, but not for many. */
+  /** The column by which the table is read in order. */
   readonly orderBy: keyof Schema[T] & string;
-  /** The columns that tell a row from all others. */
+  /** The columns that tell a row from all others: `orderBy`, and where that stands for several rows a number besides. */
   readonly primaryKey: Columns<T>;
   /** The place of each sealed column's value. */
   readonly places: { readonly [C in keyof Schema[T]]?: (row: Schema[T], owner: Owner) => RecordPlace };

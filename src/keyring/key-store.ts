@@ -93,12 +93,12 @@ export class KeyStore {
     return [{ delete: "key_versions", where: { key_id: key.id }, expect: "any" }];
   }
 
-  /** Keys whose time has come by their rows, earliest first; not opened, so that a bad record hides no other. */
-  async due(now: string, rows: number): Promise<KeyHandle[]> {
-    const found = await this.#store.select({ from: "keys", orderBy: "due_at", after: "", limit: rows });
-    return found
-      .filter(({ due_at: dueAt }) => dueAt !== null && dueAt <= now)
-      .map(({ id, project_id: projectId }) => ({ id, projectId }));
+  /** Keys whose time came after another one by their rows, earliest first; not opened, so that a bad record hides no other. */
+  async due(now: string, after: string, rows: number): Promise<(KeyHandle & { readonly dueAt: string })[]> {
+    const found = await this.#store.select({ from: "keys", orderBy: "due_at", after, limit: rows });
+    return found.flatMap(({ id, project_id: projectId, due_at: dueAt }) =>
+      dueAt !== null && dueAt <= now ? [{ id, projectId, dueAt }] : [],
+    );
   }
 
   /** The material of one version; undefined where the key has no such version. */

@@ -401,9 +401,9 @@ export class Keyring {
     return destroyed;
   }
 
-  /** Keys that a job may have something to do with, earliest first, at most `rows`. */
-  async due(rows: number): Promise<KeyHandle[]> {
-    return this.#options.keys.due(new Date(this.#options.now()).toISOString(), rows);
+  /** Keys that a job may have something to do with since after a time, earliest first, at most `rows`. */
+  async due(after: string, rows: number): Promise<(KeyHandle & { readonly dueAt: string })[]> {
+    return this.#options.keys.due(new Date(this.#options.now()).toISOString(), after, rows);
   }
 
   /** A version opened for use; undefined where the key has none of that number. Without a promise where it is at hand. */

@@ -47,6 +47,7 @@ export class BarrierKeys {
   /** For versions that were not here: when they were looked for last. */
   readonly #looks = new Map<number, { readonly at: number; readonly looking: Promise<void> }>();
   #foreign = false;
+  #outdated = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: BarrierKeysOptions) {
@@ -69,6 +70,14 @@ export class BarrierKeys {
   /** How long ago the rows were read, in milliseconds. */
   get ageMs(): number {
     return performance.now() - this.#readAt;
+  }
+
+  /**
+   * True where a key newer than all that are here is wrapped by another root key: others seal with it and may delete the
+   * keys of this node, so that nothing which this node seals may be kept any more.
+   */
+  get outdated(): boolean {
+    return this.#outdated;
   }
 
   /** From now on takes in what other nodes make and take away. */
@@ -147,6 +156,8 @@ export class BarrierKeys {
   async retire(row: BarrierKeyRow, commit: CommitChange): Promise<void> {
     const { version, unused_since } = row;
     await this.#changes.run("keys", async () => {
+      // Read now: a commit that found the rows too old would wait for a reading, and that one for the end of this.
+      await this.#read();
       if (version >= this.barrier.latest || unused_since === null)
         throw new Error("the barrier key is in use");
       await commit([{ delete: "barrier_keys", where: { version, unused_since }, expect: "one" }], {
@@ -246,6 +257,7 @@ export class BarrierKeys {
       if (key !== undefined) this.barrier.add({ version, key });
       else this.#noteForeignRoot();
     }
+    this.#outdated = rows.some(({ version }) => version > this.barrier.latest);
     // What has no row any more must seal nothing. (Before the first row is written there is none at all.)
     if (rows.length > 0) {
       const stored = new Set(rows.map(({ version }) => version));

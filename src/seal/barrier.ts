@@ -97,7 +97,9 @@ export class Barrier {
   /** Seals bytes for one place. */
   seal(place: RecordPlace, plaintext: Uint8Array): SealedBytes {
     const opened = this.#keys.get(this.#latest);
-    if (opened === undefined) throw new Error("the barrier has no key");
+    // They were all deleted by other nodes, whose root key this one does not have.
+    if (opened === undefined)
+      throw new KeysteadError("storage_unavailable", { cause: new Error("the barrier has no key") });
     const sealed = opened.cipher.encrypt(plaintext, contextOf(place), HEADER_BYTES);
     sealed[0] = FORMAT;
     sealed.writeUInt32BE(this.#latest, 1);

@@ -96,6 +96,19 @@ function parseInteger(text: string): number {
   return value;
 }
 
+/** What a connection shows where it has the settings above. */
+const APPLIED = { search_path: DATABASE_SCHEMA, idle_in_transaction_session_timeout: "5s" };
+
+/** True where the settings of a connection count: what stands between may drop them. */
+export async function hasSettings(client: Client): Promise<boolean> {
+  const { rows } = await client.query<{ name: string; setting: string }>(
+    "select name, current_setting(name) as setting from unnest($1::text[]) as name",
+    [Object.keys(APPLIED)],
+  );
+  const shown: Readonly<Record<string, string>> = APPLIED;
+  return rows.every(({ name, setting }) => setting === shown[name]);
+}
+
 /** Kysely to write statements with, without a connection. */
 export const statements = new Kysely<Schema>({
   dialect: {
@@ -135,9 +148,19 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlState(error) === "23505";
 }
 
+/** True for a taken key, and for a row that refers to none or is referred to. */
+export function isConflict(error: unknown): boolean {
+  return isUniqueViolation(error) || sqlState(error) === "23503";
+}
+
 /** True where two transactions were in each other's way (a serialization failure, a deadlock, a row held for long), so that a second try may succeed. */
 export function isCollision(error: unknown): boolean {
   return ["40001", "40P01", "55P03"].includes(sqlState(error) ?? "");
+}
+
+/** True where the columns changed under a prepared statement, as when a newer node was started: a new one is needed. */
+export function isPlanOutdated(error: unknown): boolean {
+  return sqlState(error) === "0A000";
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   connectionConfig,
   DATABASE_SCHEMA,
   errorName,
+  hasSettings,
   kyselyOver,
   sqlState,
   type ConnectionOptions,
@@ -47,6 +48,8 @@ export async function reachPostgres(settings: PostgresSettings): Promise<Databas
   let lock: NodeLock | undefined;
   try {
     await refuseOld(starting);
+    // What would make tables in another schema, and wait for ever for others.
+    if (!(await hasSettings(starting))) throw new StartRefused(`${SETTING}: ${reasons["08P01"]}`);
     await takeStartLock(starting);
     lock = await takeNode(own, node);
     const barrierKeys = await probe(starting);
@@ -94,17 +97,20 @@ async function connect(options: ConnectionOptions): Promise<Client> {
   }
 }
 
-const reasons: Readonly<Record<string, string>> = {
+const reasons = {
   "28P01": "the database refuses the user or the password",
   "28000": "the database refuses the user or the password",
+  "08P01":
+    "the settings of a connection (its startup parameter options) do not reach the database; connect without a pooler, or through one that passes them on",
   "3D000": "there is no database of this name",
   "42501": "the user may not use or make the schema keystead in this database",
   "53300": "the database has no connection left",
-};
+} as const;
 
 function refusal(error: unknown, otherwise: string): StartRefused {
   if (error instanceof StartRefused) return error;
-  const reason = reasons[sqlState(error) ?? ""] ?? `${otherwise} (${errorName(error)})`;
+  const known: Readonly<Record<string, string>> = reasons;
+  const reason = known[sqlState(error) ?? ""] ?? `${otherwise} (${errorName(error)})`;
   return new StartRefused(`${SETTING}: ${reason}`);
 }
 

@@ -12,7 +12,9 @@ import type { NodeLock } from "./node-lock.ts";
 import {
   connectionConfig,
   isCollision,
+  isConflict,
   isConnectionLoss,
+  isPlanOutdated,
   isTimeout,
   isUniqueViolation,
   sqlState,
@@ -48,6 +50,7 @@ export class PostgresStore implements Store {
   readonly #lock: NodeLock;
   readonly #scrubber: PostgresScrubber;
   readonly #names = new Map<string, string>();
+  #lastName = 0;
   #waiting = 0;
   #downUntil = 0;
   #writable = true;
@@ -73,12 +76,15 @@ export class PostgresStore implements Store {
     const { sql: text, parameters } = planSelect(statements, query);
     return this.#counted(async () => {
       for (let again = true; ; again = false) {
+        const statement = this.#statement(text, parameters, true);
         try {
-          const { rows } = await this.#lent((client) =>
-            client.query(this.#statement(text, parameters, true)),
-          );
+          const { rows } = await this.#lent((client) => client.query(statement));
           return rows as Schema[T][];
         } catch (error) {
+          if (again && isPlanOutdated(error)) {
+            if (this.#names.get(text) === statement.name) this.#names.delete(text);
+            continue;
+          }
           // A connection may have died unnoticed while it lay idle: a new one tells how things are.
           if (!(error instanceof LostConnection)) throw unavailable(error);
           if (!again || isTimeout(error.cause)) throw unavailable(error.cause);
@@ -245,7 +251,7 @@ export class PostgresStore implements Store {
     const values = parameters as unknown[];
     let name = this.#names.get(text);
     if (name === undefined && recurs && this.#names.size < PREPARED_MAX) {
-      name = `keystead_${this.#names.size}`;
+      name = `keystead_${++this.#lastName}`;
       this.#names.set(text, name);
     }
     return name === undefined ? { text, values } : { text, values, name };
@@ -298,7 +304,7 @@ function firstFailure(
   for (const [i, result] of settled.entries()) {
     const { table, rows } = planned[i] as PlannedWrite;
     if (result.status === "rejected")
-      return isUniqueViolation(result.reason) ? new StoreConflict(table) : asError(result.reason);
+      return isConflict(result.reason) ? new StoreConflict(table) : asError(result.reason);
     if (rows === "one" && result.value.rowCount !== 1) return new StoreConflict(table);
   }
   return undefined;

@@ -116,19 +116,19 @@ function planWrite(db: Loose, write: Write): PlannedWrite {
 
 /**
  * Applies writes in order, inside the caller's transaction. Throws StoreConflict where one does not apply.
- * @param isUniqueViolation tells the database's own error for a taken key
+ * @param isConflict tells the database's own error for a taken key or a reference that does not hold
  */
 export async function applyWrites(
   db: Kysely<Schema>,
   writes: readonly Write[],
-  isUniqueViolation: (error: unknown) => boolean,
+  isConflict: (error: unknown) => boolean,
 ): Promise<void> {
   for (const { query, table, rows } of planWrites(db, writes)) {
     try {
       const { numAffectedRows } = await db.executeQuery(query);
       if (rows === "one" && numAffectedRows !== 1n) throw new StoreConflict(table);
     } catch (error) {
-      if (isUniqueViolation(error)) throw new StoreConflict(table);
+      if (isConflict(error)) throw new StoreConflict(table);
       throw error;
     }
   }

@@ -31,9 +31,23 @@ export function kyselyOver(database: DatabaseSync): Kysely<Schema> {
   });
 }
 
-/** True for SQLite's error on a taken primary key or unique column. */
-export function isSqliteUniqueViolation(error: unknown): boolean {
-  return error instanceof Error && /UNIQUE constraint failed/.test(error.message);
+/** True for SQLite's error on a taken primary key or unique column, and on a row that refers to none or is referred to. */
+export function isSqliteConflict(error: unknown): boolean {
+  return error instanceof Error && /(UNIQUE|FOREIGN KEY) constraint failed/.test(error.message);
+}
+
+/**
+ * SQLITE_IOERR_WRITE and SQLITE_IOERR_SHMSIZE: nothing was taken, as where a quota is used up (SQLite calls only a full
+ * disk "full"). https://www.sqlite.org/rescode.html
+ */
+const NOT_WRITTEN = [778, 4874];
+
+/** True where the disk or the file failed so that it is open what was written. */
+export function isSqliteFatal(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { errcode } = error as { errcode?: unknown };
+  if (typeof errcode === "number" && NOT_WRITTEN.includes(errcode)) return false;
+  return /disk I\/O error|malformed|not a database/.test(error.message);
 }
 
 class PreparedStatement {

@@ -1,7 +1,7 @@
 /**
  * The thread that owns the SQLite connection. It takes calls as messages and answers each by its number.
  * Group commit: all calls that wait when a turn begins run in one transaction, each change under its own savepoint, so
- * that one disk flush serves them all; every answer waits for that commit.
+ * that one disk flush serves them all; every answer waits for that commit. What fails for itself spares its neighbours.
  * Invariant: an answer to a change is posted only after COMMIT returned; a failed flush ends the service.
  */
 import { DatabaseSync } from "node:sqlite";
@@ -11,7 +11,7 @@ import { sqliteTypes } from "./migrations/column-types.ts";
 import type { TableName } from "./schema.ts";
 import { applyWrites, selectRows } from "./sql-store.ts";
 import { APPLICATION_ID } from "./data-path.ts";
-import { isSqliteUniqueViolation, kyselyOver } from "./sqlite-dialect.ts";
+import { isSqliteConflict, isSqliteFatal, kyselyOver } from "./sqlite-dialect.ts";
 import { StoreConflict, type Select, type Write } from "./store.ts";
 
 export interface WorkerCall {
@@ -96,7 +96,6 @@ function scrub(id: number): WorkerAnswer {
 }
 
 async function runCall(id: number, call: WorkerCall["call"]): Promise<WorkerAnswer> {
-  if ("select" in call) return { id, ok: await selectRows(db, call.select) };
   if ("scrub" in call) throw new Error("no part of a transaction");
   if ("close" in call) {
     setImmediate(() => {
@@ -105,21 +104,31 @@ async function runCall(id: number, call: WorkerCall["call"]): Promise<WorkerAnsw
     });
     return { id, ok: undefined };
   }
+  if ("commit" in call) return change(id, call.commit);
+  try {
+    return { id, ok: await selectRows(db, call.select) };
+  } catch (error) {
+    return failure(id, error);
+  }
+}
+
+async function change(id: number, writes: readonly Write[]): Promise<WorkerAnswer> {
   database.exec("savepoint change");
   try {
-    await applyWrites(db, call.commit, isSqliteUniqueViolation);
+    await applyWrites(db, writes, isSqliteConflict);
     database.exec("release change");
     return { id, ok: undefined };
   } catch (error) {
-    if (!(error instanceof StoreConflict)) throw error;
+    // Where SQLite ended the transaction or the disk failed, it concerns the whole turn; all else this change alone.
+    if (!database.isTransaction || isSqliteFatal(error)) throw error;
     database.exec("rollback to change; release change");
-    return { id, conflict: error.table };
+    return error instanceof StoreConflict ? { id, conflict: error.table } : failure(id, error);
   }
 }
 
 function failure(id: number, error: unknown): WorkerAnswer {
   const text = error instanceof Error ? error.message : String(error);
-  return { id, failed: text, fatal: /disk I\/O error|malformed|not a database/.test(text) };
+  return { id, failed: text, fatal: isSqliteFatal(error) };
 }
 
 async function prepareSchema(): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * What the rest of the service knows of its database: rows out, all-or-nothing lists of writes in.
  * Invariant: `commit` resolves only when every write of the list is durable; where one does not apply (a taken name, an
- * outdated revision), none does, and it rejects with StoreConflict. Any other rejection means that none does either,
+ * outdated revision, a reference to what is gone), none does, and it rejects with StoreConflict. Any other rejection means that none does either,
  * but for CommitUnknown, and for lists without an outbox row where the connection broke at the end.
  */
 import { KeysteadError } from "../errors.ts";

@@ -61,3 +61,9 @@ export class Log {
     }
   }
 }
+
+/** What is logged of an error: with what caused it, since the title of a public error says nothing of that. */
+export function causeOf(error: unknown): string {
+  const { cause } = error instanceof Error ? error : {};
+  return cause instanceof Error ? `${String(error)} (${cause.name}: ${cause.message})` : String(error);
+}

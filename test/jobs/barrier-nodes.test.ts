@@ -78,6 +78,19 @@ async function openNodes(
 
 const key = { name: "k", type: "xaes-256", exportable: false } as const;
 
+/** Fails where it takes longer than a second. */
+async function settled<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error("it hangs"));
+    }, 1000);
+  });
+  return Promise.race([work, late]).finally(() => {
+    clearTimeout(timer);
+  });
+}
+
 describe("two nodes", () => {
   test("open at once what the other sealed with a barrier key that it just made", async () => {
     const { nodes, close } = await openNodes(Date.now);
@@ -170,6 +183,62 @@ describe("two nodes", () => {
     assert.deepEqual(two.keys.barrier.versions, [2]);
     const row = { id: "p", name: "p", revision: 1, created_at: "", due_at: null, sealed: sealedBefore };
     await assert.rejects(two.store.commit([{ insert: "projects", row }]), StoreConflict);
+    await close();
+  });
+
+  test("a node that could not read the keys for long retires one all the same, and goes on", async (context) => {
+    let nowMs = Date.parse("2030-01-01T00:00:00Z");
+    const { nodes, shared, close } = await openNodes(() => nowMs);
+    const [one] = nodes;
+    await one.keys.rotate(one.commit);
+    await one.jobs.runDue();
+    nowMs += GRACE_MS;
+    const [row] = await one.keys.read();
+    assert.ok(row?.unused_since);
+    const since = performance.now();
+    context.mock.method(performance, "now", () => since + 5100);
+    await settled(one.keys.retire(row, one.commit));
+    assert.equal((await shared.select({ from: "barrier_keys" })).length, 1);
+    await settled(one.services.projects.create("after", one.commit));
+    context.mock.restoreAll();
+    await close();
+  });
+
+  test("a change is refused after a while where the keys cannot be read, and waits for nobody for ever", async () => {
+    const { nodes, shared, close } = await openNodes(Date.now);
+    const [one] = nodes;
+    const keys = new BarrierKeys({
+      store: { ...shared, select: () => new Promise(() => undefined) },
+      ...{ seal: sealOf(1), barrier: one.keys.barrier, now: Date.now },
+    });
+    const store = keyedStore(shared, keys, sealedColumns, 20);
+    await assert.rejects(settled(store.commit([])), { code: "storage_unavailable" });
+    await close();
+  });
+
+  test("a node that cannot open the newest barrier key changes nothing, since others delete the one that it has", async () => {
+    let nowMs = Date.parse("2030-01-01T00:00:00Z");
+    const { nodes, shared, close } = await openNodes(() => nowMs);
+    const [one, two] = nodes;
+    await one.keys.rotateRoot(sealOf(2), one.commit);
+    await two.keys.read();
+    assert.equal(two.keys.outdated, false);
+    await two.services.projects.create("before", two.commit);
+    await one.keys.rotate(one.commit);
+    await two.keys.read();
+    const refused = { code: "storage_unavailable" };
+    await assert.rejects(two.services.projects.create("lost", two.commit), refused);
+    assert.equal(two.keys.outdated, true);
+    await one.jobs.runDue();
+    nowMs += GRACE_MS;
+    await one.jobs.runDue();
+    await two.keys.read();
+    await assert.rejects(two.services.projects.create("lost", two.commit), refused);
+    assert.deepEqual((await shared.select({ from: "barrier_keys" })).length, 1);
+    assert.deepEqual(
+      (await shared.select({ from: "projects" })).map(({ name }) => name),
+      ["before"],
+    );
     await close();
   });
 

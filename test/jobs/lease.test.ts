@@ -93,4 +93,20 @@ forEachStore(({ store }) => {
     await second.jobs.runDue();
     assert.deepEqual(await holders(), ["second", "second", "second", "second"]);
   });
+
+  test("a node whose program is older than the tables leaves the jobs to others, and says so once", async () => {
+    await using running = await twoNodes([Date.now, Date.now], store);
+    const [first] = running.nodes;
+    const [row] = await running.store.select({ from: "schema_version" });
+    assert.ok(row);
+    const next = { version: row.version + 1 };
+    await running.store.commit([{ update: "schema_version", where: row, set: next }]);
+    await first.jobs.runDue();
+    await first.jobs.runDue();
+    assert.deepEqual(await running.store.select({ from: "leases" }), []);
+    assert.equal(first.logLines.filter((line) => line.includes("newer Keystead")).length, 1);
+    await running.store.commit([{ update: "schema_version", where: next, set: row }]);
+    await first.jobs.runDue();
+    assert.equal((await running.store.select({ from: "leases" })).length, 4);
+  });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { readFileSync, statSync } from "node:fs";
-import { request } from "node:http";
+import { once } from "node:events";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer, request, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
@@ -112,6 +113,34 @@ describe("keystead rotate root", () => {
     assert.match(refused.stderr, /the server refused: it is the root key already/);
     await service.close();
     await assertOpens(dataPath, ROOT_KEY, admin);
+  });
+
+  test("says that the outcome is unknown where the server breaks off or fails, and names what it refuses", async () => {
+    const dataPath = temporaryFolder();
+    writeFileSync(join(dataPath, "keystead.db"), "");
+    const answers: ((response: ServerResponse) => void)[] = [
+      (response) => void response.socket?.destroy(),
+      (response) =>
+        void response.writeHead(503).end(JSON.stringify({ title: "The storage does not answer" })),
+      (response) => void response.writeHead(409).end(JSON.stringify({ title: "it is the root key already" })),
+    ];
+    const server = createServer((call, response) => {
+      call.resume().on("end", () => answers.shift()?.(response));
+    });
+    server.listen(join(dataPath, "admin.sock"));
+    await once(server, "listening");
+    const said: string[] = [];
+    for (let calls = answers.length; calls > 0; calls--) {
+      const args = ["rotate", "root", "--data-path", dataPath];
+      const env = { KEYSTEAD_ROOT_KEY: ROOT_KEY };
+      const done = await runCli(args, { env, cwd: temporaryFolder(), stdin: NEW_ROOT });
+      assert.equal(done.status, 1);
+      said.push(done.stderr.trim());
+    }
+    server.close();
+    const unknown =
+      "keystead: it is not known whether the root key was changed: keep both, and try the new one first at the next start";
+    assert.deepEqual(said, [unknown, unknown, "keystead: the server refused: it is the root key already"]);
   });
 
   test("makes no data path where there is none", async () => {

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { Client } from "pg";
 import { migrate, SCHEMA_VERSION } from "../../src/storage/migrations.ts";
@@ -123,6 +125,39 @@ describe("a PostgreSQL database", () => {
     await first.close();
     await (await open(url, "a")).close();
     await other.close();
+  });
+
+  test("that a newer node gives more columns is read on by those that run, on every connection", async () => {
+    const url = await newDatabase();
+    const store = await open(url);
+    await store.commit([project("kept")]);
+    const readAll = (): Promise<unknown> =>
+      Promise.all(Array.from({ length: 8 }, () => store.select({ from: "projects" })));
+    await readAll();
+    for (const column of ["first", "second"]) {
+      await query(url, `alter table projects add column ${column} text`);
+      await readAll();
+      await store.commit([project(column)]);
+    }
+    assert.equal((await store.select({ from: "projects" })).length, 3);
+    await store.close();
+  });
+
+  test("behind a pooler that drops a connection's settings is refused and left untouched", async () => {
+    const url = new URL(await newDatabase());
+    const pooler = await withoutOptions(Number(url.port));
+    const direct = url.href;
+    url.port = String(pooler.port);
+    assert.match(
+      await refusal(reach(url.href)),
+      /^KEYSTEAD_DATABASE_URL: the settings of a connection .* do not reach/,
+    );
+    pooler.close();
+    const tables = await query(
+      direct,
+      "select 1 from information_schema.tables where table_schema in ('public', 'keystead')",
+    );
+    assert.deepEqual(tables, []);
   });
 
   test("is built once by nodes that start at the same time", async () => {
@@ -254,6 +289,38 @@ describe("a PostgreSQL database", () => {
 });
 
 /** A database as an earlier Keystead left it. */
+/** A way to the database that takes `options` out of each startup message, as a pooler may. */
+async function withoutOptions(to: number): Promise<{ port: number; close: () => void }> {
+  const server = createServer((client) => {
+    const upstream = connect(to, "127.0.0.1");
+    for (const socket of [client, upstream])
+      socket
+        .on("error", () => undefined)
+        .on("close", () => {
+          client.destroy();
+          upstream.destroy();
+        });
+    upstream.pipe(client);
+    client.once("data", (startup: Buffer) => {
+      // Length and protocol, 4 bytes each, then names and values, each ended by a zero byte, and one more.
+      const texts = startup.toString("latin1", 8, startup.length - 2).split("\0");
+      const at = texts.indexOf("options");
+      assert.ok(at >= 0);
+      texts.splice(at, 2);
+      const body = Buffer.from(`${texts.join("\0")}\0\0`, "latin1");
+      const head = Buffer.from(startup.subarray(0, 8));
+      head.writeUInt32BE(8 + body.length);
+      upstream.write(Buffer.concat([head, body]));
+      client.pipe(upstream);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  server.unref();
+  const { port } = server.address() as AddressInfo;
+  return { port, close: () => server.close() };
+}
+
 async function buildOlder(url: string, version: number): Promise<void> {
   const client = new Client({ connectionString: url, options: "-c search_path=keystead" });
   await client.connect();

@@ -1,6 +1,8 @@
 /** The store's contract: what the rest of the service relies on, whatever the database. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { KeysteadError } from "../../src/errors.ts";
+import type { Schema } from "../../src/storage/schema.ts";
 import { StoreConflict, type Store, type Write } from "../../src/storage/store.ts";
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
@@ -18,6 +20,18 @@ export function project(name: string, revision = 1): Write {
       due_at: null,
       sealed: bytes(name),
     },
+  };
+}
+
+function account(id: string): Schema["accounts"] {
+  return { id, name: id, revision: 1, created_at: "2026", sealed: bytes(id) };
+}
+
+function token(id: string, account_id: string): Write {
+  const times = { created_at: "2026", expires_at: "2027" };
+  return {
+    insert: "tokens",
+    row: { id, account_id, hash: bytes(id), revision: 1, ...times, sealed: bytes(id) },
   };
 }
 
@@ -120,6 +134,45 @@ export function storeContract(database: string, open: () => Promise<Store>): voi
       ] as const) {
         assert.equal((await store.select({ from: "projects", where: { name } })).length, there, name);
       }
+    });
+
+    test("conflicts on a reference to what is not there, and on a deletion of what is referred to", async () => {
+      await store.commit([{ insert: "accounts", row: account("referred") }, token("t-1", "referred")]);
+      await assert.rejects(store.commit([token("t-2", "absent")]), {
+        name: "StoreConflict",
+        table: "tokens",
+      });
+      const deletion: Write = { delete: "accounts", where: { id: "referred" }, expect: "one" };
+      await assert.rejects(store.commit([deletion]), { name: "StoreConflict", table: "accounts" });
+      assert.equal(store.writable(), true);
+    });
+
+    test("refuses a change that the database does not take alone, and does what came with it", async () => {
+      const nameless: Write = { update: "projects", where: { name: "near" }, set: { name: null as never } };
+      await store.commit([project("near")]);
+      const [failed, dangling, ...others] = await Promise.allSettled([
+        store.commit([project("lost"), nameless]),
+        store.commit([project("lost"), token("t-3", "absent")]),
+        store.commit([project("beside")]),
+        store.select({ from: "projects", where: { name: "near" } }),
+        store.commit([project("beside-2")]),
+      ]);
+      assert.equal(
+        failed.status === "rejected" && (failed.reason as KeysteadError).code,
+        "storage_unavailable",
+      );
+      assert.ok(dangling.status === "rejected" && dangling.reason instanceof StoreConflict);
+      assert.deepEqual(
+        others.map(({ status }) => status),
+        ["fulfilled", "fulfilled", "fulfilled"],
+      );
+      const rows = await Promise.all(
+        ["lost", "beside", "beside-2"].map((name) => store.select({ from: "projects", where: { name } })),
+      );
+      assert.deepEqual(
+        rows.map(({ length }) => length),
+        [0, 1, 1],
+      );
     });
 
     test("lets one of many win who update the same revision", async () => {
