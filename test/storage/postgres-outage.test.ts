@@ -156,6 +156,10 @@ describe("a database that goes away", () => {
       assert.equal(answer.json["code"], "storage_unavailable");
       assert.ok(performance.now() - asked < 2000, path);
     }
+    // Its keys are remembered no longer either.
+    await until(async () => (await service.request("GET", "/.well-known/jwks.json")).status !== 200);
+    const keys = await service.request("GET", "/.well-known/jwks.json");
+    assert.deepEqual([keys.status, keys.json["code"]], [503, "storage_unavailable"], keys.text);
     await until(async () => {
       const health = await service.request("GET", "/health");
       const checks = health.json["checks"] as Record<string, string> | undefined;
