@@ -353,13 +353,11 @@ async function serve(parts: Parts): Promise<Keystead> {
     ...nativeApi({ ...api, internalEverywhere: config.exportOnMain }),
     ...enabled.flatMap((facade) => facadeApi(api, facade)),
     ...operatorRoutes({
-      health,
-      metrics,
-      admission,
+      ...{ health, metrics, admission, log },
       publicKeys: () => services.signingKeys.publicKeys(),
       openapi: JSON.stringify(openapiDocument({ native: nativeRoutes, facades: enabled, version })),
     }),
-    ...docsPage({ admission, metrics }),
+    ...docsPage({ admission, metrics, log }),
   ];
   const fallback = facadeFallback(enabled, nativeFallback({ metrics }), metrics);
   let listeners: Listener[] = [];

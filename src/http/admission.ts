@@ -1,6 +1,6 @@
 /**
- * What every request passes before anything is done for it, cheapest first: is the service serving, is the client local
- * (dev mode), is its address within its rate, who is it, is the caller within its rate.
+ * What every request passes before anything is done for it, cheapest first: is the client local (dev mode), is its address
+ * within its rate, is the service serving, who is it, is the caller within its rate.
  * Invariant: a refusal of somebody unknown can neither fill the audit log nor cost more than a hash and one look-up: the
  * first refusal of an address for an operation in a second has its own entry, written before the answer; the others of
  * that second are counted into one summary entry.
@@ -72,13 +72,13 @@ export class Admission {
 
   /** The checks that need no credentials. Throws. */
   admitAddress(request: WireRequest): void {
-    this.#assertServing();
     this.admitLocal(request);
     // A client that is gone already reads no answer, and its entry could not say where it was.
     if (request.address === UNKNOWN_ADDRESS) throw new KeysteadError("body_incomplete");
     if (this.#addresses?.take(this.#limited(request.address)) === false) {
       throw new KeysteadError("rate_limited");
     }
+    this.#assertServing();
   }
 
   /** In dev mode, throws where the request may come from a web page. */

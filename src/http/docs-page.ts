@@ -7,17 +7,8 @@ import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import type { Metrics } from "../telemetry/metrics.ts";
-import { asKeysteadError } from "../errors.ts";
-import type { Admission } from "./admission.ts";
-import { problemResponse } from "./problem.ts";
-import { requestIdOf } from "./request-id.ts";
+import { openRoute, type OpenRouteParts } from "./open-route.ts";
 import type { WireResponse, WireRoute } from "./wire.ts";
-
-export interface DocsPageOptions {
-  readonly admission: Admission;
-  readonly metrics: Metrics;
-}
 
 /**
  * Scripts and styles from here alone, no inline script; Swagger UI sets styles of single elements from its script, and its
@@ -79,25 +70,9 @@ const packageFiles = {
 } as const;
 
 /** The page and the files that it loads. */
-export function docsPage({ admission, metrics }: DocsPageOptions): WireRoute[] {
-  const get = (path: string, contentType: string, body: () => Promise<WireResponse["body"]>): WireRoute => {
-    const meter = metrics.requestMeter("GET", path);
-    return {
-      method: "GET",
-      path,
-      async handle(request) {
-        const requestId = requestIdOf(request);
-        try {
-          admission.admitLocal(request);
-          const response = { status: 200, contentType, requestId, headers, body: await body() };
-          meter.count(200);
-          return response;
-        } catch (thrown) {
-          return problemResponse(asKeysteadError(thrown), requestId);
-        }
-      },
-    };
-  };
+export function docsPage(parts: OpenRouteParts): WireRoute[] {
+  const get = (path: string, contentType: string, body: () => Promise<WireResponse["body"]>): WireRoute =>
+    openRoute(parts, path, async () => ({ status: 200, contentType, headers, body: await body() }));
   const constant = (text: string) => () => Promise.resolve(text);
   return [
     get("/docs", "text/html; charset=utf-8", constant(page)),

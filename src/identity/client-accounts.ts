@@ -91,10 +91,10 @@ export class ClientAccounts {
     commit: CommitChange,
     onKnown: (account: Account) => void,
   ): Promise<Login> {
-    const { logins, defaultRole } = this.#options;
+    const { clients, logins, defaultRole } = this.#options;
     try {
-      return await logins.redeem(token, password, address, commit, onKnown, (clientName) =>
-        this.#parts(clientName, defaultRole),
+      return await logins.redeem(token, password, address, commit, onKnown, async (clientName) =>
+        this.#parts(clientName, defaultRole, await clients.drawNumber()),
       );
     } catch (error) {
       if (error instanceof KeysteadError && error.code === "account_exists")
@@ -179,17 +179,22 @@ export class ClientAccounts {
     }
   }
 
-  /** Makes the first client of all, an administrator; does nothing where there ever was one. */
+  /**
+   * Makes the first client of all, an administrator; does nothing where there ever was one. Its number is used up in the
+   * same change: a start that is cut off before leaves nothing, and the next one makes it.
+   */
   async makeFirst(clientName: string, password: string, commit: CommitChange): Promise<boolean> {
     const { accounts, clients, passwords } = this.#options;
     if (await clients.everAny()) return false;
     assertPassword(password);
     const name = await clients.accountName(clientName);
-    const parts = await this.#parts(clientName, "admin");
+    const first = clients.firstNumber();
+    const parts = this.#parts(clientName, "admin", first.number);
     const { account, write } = accounts.making(name, "service", parts.bindings);
     const setting = await passwords.setting(account.id, password);
     try {
-      await commit([write, ...(await parts.writes(account)), ...setting], { resource: `account:${name}` });
+      const writes = [first.write, write, ...(await parts.writes(account)), ...setting];
+      await commit(writes, { resource: `account:${name}` });
     } catch (error) {
       // Another node was faster.
       if (error instanceof StoreConflict) return false;
@@ -198,10 +203,9 @@ export class ClientAccounts {
     return true;
   }
 
-  async #parts(clientName: string, role: ClientRole): Promise<ClientParts> {
+  #parts(clientName: string, role: ClientRole, number: number): ClientParts {
     const { clients, projects } = this.#options;
     const { project, write } = projects.making(clientProjectName());
-    const number = await clients.drawNumber();
     const own: Binding = { id: randomId(), role: CLIENT_ROLE, project: project.id };
     return {
       bindings: role === "admin" ? [own, adminBinding()] : [own],

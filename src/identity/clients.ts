@@ -90,6 +90,14 @@ export class Clients {
     return (await this.#counted()) > 0;
   }
 
+  /** The first number of all, and the write that uses it up; it conflicts where a number was ever given. */
+  firstNumber(): { readonly number: number; readonly write: Write } {
+    return {
+      number: 1,
+      write: { update: "counters", where: { name: COUNTER, value: 0 }, set: { value: 1 } },
+    };
+  }
+
   /** The name of the account that the client of this name has. */
   async accountName(name: string): Promise<string> {
     return `gokms-${(await this.#hashOf(name)).toString("hex").slice(0, NAME_DIGITS)}`;

@@ -104,6 +104,8 @@ export class PostgresStore implements Store {
         if (error instanceof StoreConflict) throw error;
         if (error instanceof KeysteadError && error.code === "conflict") throw error;
         this.#writable = false;
+        // It may have been made all the same, now or later.
+        this.#scrubber.note(writes);
         throw error instanceof KeysteadError ? error : unavailable(error);
       }
     });

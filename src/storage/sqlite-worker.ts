@@ -29,13 +29,18 @@ export type WorkerAnswer =
   /** `fatal`: the disk failed in a way that leaves open what was written. */
   | { readonly id: number; readonly failed: string; readonly fatal: boolean };
 
+/** How long a change waits for another program that holds the database. */
+const BUSY_MS = 5000;
+
 const port = parentPort;
 if (port === null) throw new Error("sqlite-worker.ts runs as a worker thread only");
 
 const { file } = workerData as { file: string };
 const database = new DatabaseSync(file);
 database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on");
-database.exec("pragma busy_timeout = 5000; pragma wal_autocheckpoint = 2000; pragma temp_store = memory");
+database.exec(
+  `pragma busy_timeout = ${BUSY_MS}; pragma wal_autocheckpoint = 2000; pragma temp_store = memory`,
+);
 // What is deleted is overwritten with zeros: a destroyed key's material must not stay in free pages.
 database.exec("pragma secure_delete = on");
 const db = kyselyOver(database);
@@ -85,13 +90,19 @@ async function runTurn(calls: readonly WorkerCall[]): Promise<WorkerAnswer[]> {
   }
 }
 
-/** Moves the write-ahead log into the database and empties it: it holds older copies of pages. */
+/**
+ * Moves the write-ahead log into the database and empties it: it holds older copies of pages. Without waiting for others
+ * that read the database: all other calls would wait as well, and the job asks again.
+ */
 function scrub(id: number): WorkerAnswer {
   try {
+    database.exec("pragma busy_timeout = 0");
     const row = database.prepare("pragma wal_checkpoint(truncate)").get();
     return { id, ok: row?.["busy"] === 0 };
   } catch (error) {
     return failure(id, error);
+  } finally {
+    database.exec(`pragma busy_timeout = ${BUSY_MS}`);
   }
 }
 

@@ -3,18 +3,26 @@
  * Invariant: texts are constants of this program; fields are names, counts and codes. The cause of an internal error is
  * logged by its class and message, which are this program's or its libraries' own, never a request's content.
  */
-import type { KeysteadError } from "../errors.ts";
+import type { ErrorCode, KeysteadError } from "../errors.ts";
 
 export type LogLevel = "info" | "warn" | "error";
 type Fields = Readonly<Record<string, string | number | boolean>>;
 
-const BUSY_MS = 1000;
+/** What says how the service is rather than what the request was: whoever asks, credentials or not, brings one about. */
+const conditions: ReadonlySet<ErrorCode> = new Set([
+  "audit_unavailable",
+  "storage_unavailable",
+  "busy",
+  "stopping",
+]);
+const CONDITION_MS = 1000;
 
 export class Log {
   readonly #plain: boolean;
   readonly #write: (line: string) => void;
 
-  #busyAt = -Infinity;
+  /** For each condition, when its last line was written, and how many failures had none since. */
+  readonly #conditions = new Map<ErrorCode, { readonly atMs: number; more: number }>();
 
   constructor(options: { readonly plain: boolean; readonly write?: (line: string) => void }) {
     this.#plain = options.plain;
@@ -34,21 +42,24 @@ export class Log {
   }
 
   /**
-   * An answer of status 500 or above. `busy` is brought about by whoever asks too much, so that one line a second has to do:
-   * nobody fills the log by asking. The metrics count them all.
+   * An answer of status 500 or above. Where it is a condition of the service, one line a second has to do, with how many
+   * others there were: nobody fills the log (and the disk that it may share with the audit log) by asking.
    */
   failure(operation: string, requestId: string, error: KeysteadError): void {
-    const { cause } = error;
-    if (error.code === "busy") {
-      const now = performance.now();
-      if (now - this.#busyAt < BUSY_MS) return;
-      this.#busyAt = now;
+    const { cause, code } = error;
+    const atMs = performance.now();
+    const last = this.#conditions.get(code);
+    if (last !== undefined && atMs - last.atMs < CONDITION_MS) {
+      last.more++;
+      return;
     }
+    if (conditions.has(code)) this.#conditions.set(code, { atMs, more: 0 });
     this.error("request failed", {
       operation,
       request: requestId,
-      code: error.code,
+      code,
       ...(cause instanceof Error ? { cause: `${cause.name}: ${cause.message}` } : {}),
+      ...(last === undefined || last.more === 0 ? {} : { more: last.more }),
     });
   }
 

@@ -1,6 +1,7 @@
 /** Go KMS's contract, line by line: what a client of that service finds here when it changes the address. */
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
+import { serviceFacts } from "../../src/audit/auditor.ts";
 import type { ComposeOptions } from "../../src/compose.ts";
 import { cheap } from "../identity/cheap-hash.ts";
 import type { Answer, TestService } from "../harness.ts";
@@ -685,6 +686,24 @@ export function goKmsContract(store: string, start: Start): void {
       const go = await GoKmsService.of(service);
       const { token } = await go.client();
       assert.equal((await go.ask("GET", "/clients", undefined, { token })).status, 200);
+    });
+
+    test("the master administrator is made by the next start where one was cut off before", async () => {
+      await using service = await start(settings, { passwordCost: cheap });
+      const { auditor, clientAccounts } = service.keystead.services;
+      const make = (isCutOff: boolean): Promise<boolean> =>
+        clientAccounts.makeFirst("the-admin", PASSWORD, async (writes) => {
+          if (isCutOff) throw new Error("cut off");
+          await auditor.commitChange(serviceFacts("account.create"), writes);
+        });
+      await assert.rejects(make(true), /cut off/);
+      assert.equal(await make(false), true);
+      assert.equal(await make(false), false);
+      const shown = await clientAccounts.list();
+      assert.deepEqual(
+        shown.map(({ client, role }) => [client.name, client.number, role]),
+        [["the-admin", 1, "admin"]],
+      );
     });
 
     test("the master administrator is made at the start, and manages clients", async () => {

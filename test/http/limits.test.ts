@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, test } from "node:test";
+import { nullSink, type AuditSink } from "../../src/audit/audit-sink.ts";
 import { plainAddress, UNKNOWN_ADDRESS, type WireRequest } from "../../src/http/wire.ts";
+import { until } from "../audit/test-auditor.ts";
 import { startServer, type Answer, type TestService } from "../harness.ts";
 
 const list = (service: TestService, token?: string): Promise<Answer> =>
@@ -29,6 +31,25 @@ describe("rate limits", () => {
     );
     assert.ok(answers.filter(({ status }) => status === 200).length <= 25);
   });
+});
+
+test("requests without credentials are limited, and do not fill the service's own log, while nothing is served", async () => {
+  let full = false;
+  const sink: AuditSink = {
+    ...nullSink,
+    write: (bytes) => (full ? Promise.reject(new Error("no space left")) : nullSink.write(bytes)),
+  };
+  await using service = await startServer({ KEYSTEAD_RATE_LIMIT: "10" }, { auditSink: sink });
+  full = true;
+  await until(async () => (await list(service)).status === 503);
+  service.logLines.length = 0;
+  const startedAt = performance.now();
+  const answers = await Promise.all(Array.from({ length: 200 }, () => list(service)));
+  const seconds = Math.ceil((performance.now() - startedAt) / 1000);
+  const limited = answers.filter(({ status }) => status === 429);
+  assert.ok(limited.length >= 200 - 40 * (seconds + 1), `${limited.length} of 200`);
+  const failures = service.logLines.filter((line) => line.includes("request failed"));
+  assert.ok(failures.length <= seconds, failures.join(""));
 });
 
 describe("connections and floods", () => {
