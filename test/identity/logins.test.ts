@@ -191,6 +191,40 @@ forEachStore(({ startServer }) => {
       assert.ok(lines.every((line) => line.includes("busy")));
     });
 
+    test("are refused unread where no password can be checked, with one audit entry a second for all", async () => {
+      const { passwords } = service().keystead.services;
+      const before = service().auditEntries().length;
+      passwords.hasRoomFor = () => false;
+      let answers: readonly Answer[];
+      try {
+        answers = await Promise.all(
+          Array.from({ length: 40 }, (_, i) =>
+            service().request("POST", "/v1/login", ["no login at all"], {
+              headers: { "x-forwarded-for": `10.21.${i}.1` },
+            }),
+          ),
+        );
+      } finally {
+        Reflect.deleteProperty(passwords, "hasRoomFor");
+      }
+      assert.deepEqual([...new Set(answers.map(({ json }) => json["code"]))], ["busy"]);
+      assert.equal((await login(await person())).status, 200);
+      const metrics = (await service().request("GET", "/metrics", undefined, { token: admin })).text;
+      const counted = /operation="login\.create",status="busy"\} (\d+)/.exec(metrics)?.[1];
+      assert.ok(Number(counted) >= 40, "the metrics count them all");
+      const deadline = performance.now() + 5000;
+      const found = (): Record<string, unknown>[] =>
+        service()
+          .auditEntries()
+          .slice(before)
+          .filter(({ outcome }) => outcome === "busy");
+      while (found().length === 0 && performance.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      assert.ok(found().length <= 3, "one for each second");
+      assert.ok(found().every(({ address, resource }) => address === "many" && resource === ""));
+    });
+
     test("write one entry an address and second for failures, and count the others", async () => {
       const before = service().auditEntries().length;
       await Promise.all(Array.from({ length: 30 }, (_, i) => login(`nobody-${i}`, PASSWORD, "10.6.0.1")));
