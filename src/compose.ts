@@ -309,7 +309,16 @@ async function serve(parts: Parts): Promise<Keystead> {
   const authenticator = new Authenticator({ accounts, verifiers, devMode: config.devMode });
   const { ratePerSecond } = config;
   const devClients = !config.devMode ? undefined : config.devAnyAddress ? "any" : "loopback";
-  const admission = new Admission({ auditor, authenticator, devClients, ratePerSecond });
+  const admission = new Admission({
+    auditor,
+    authenticator,
+    passwords: services.passwords,
+    onBusy: (operation) => {
+      metrics.countOperation(operation, "busy");
+    },
+    devClients,
+    ratePerSecond,
+  });
   const door = new Door(services, idempotency, (operation, outcome) => {
     metrics.countOperation(operation, outcome);
   });

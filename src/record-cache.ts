@@ -96,6 +96,14 @@ export class RecordCache<T> {
     return ageMsMax !== undefined && performance.now() - since > ageMsMax;
   }
 
+  /** Drops the records that it is true for; no load under way is remembered when it ends. */
+  forgetWhere(isGone: (record: T) => boolean): void {
+    this.#loading.clear();
+    for (const generation of [this.#young, this.#old]) {
+      for (const [handle, { record }] of generation) if (isGone(record)) generation.delete(handle);
+    }
+  }
+
   #load(handle: string, load: LoadRecord<T>): Promise<T | undefined> {
     this.misses++;
     const since = performance.now();

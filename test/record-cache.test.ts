@@ -33,6 +33,20 @@ describe("the record cache", () => {
     );
   });
 
+  test("drops the records that a change may have ended, and what is being loaded meanwhile", async () => {
+    const cache = new RecordCache<string>({ entriesMax: 4, ageMsMax: undefined });
+    for (const handle of ["1", "2", "3"]) cache.set(handle, handle === "2" ? "stays" : "ends");
+    const loading = Promise.withResolvers<string>();
+    const got = cache.get("4", () => loading.promise);
+    cache.forgetWhere((record) => record === "ends");
+    loading.resolve("ends");
+    assert.equal(await got, "ends");
+    assert.deepEqual(
+      ["1", "2", "3", "4"].map((handle) => cache.peek(handle)),
+      [undefined, "stays", undefined, undefined],
+    );
+  });
+
   test("keeps what is read often, while others pass through", () => {
     const cache = new RecordCache<string>({ entriesMax: 10, ageMsMax: undefined });
     cache.set("hot", "record");

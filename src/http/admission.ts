@@ -3,14 +3,17 @@
  * within its rate, is the service serving, who is it, is the caller within its rate.
  * Invariant: a refusal of somebody unknown can neither fill the audit log nor cost more than a hash and one look-up: the
  * first refusal of an address for an operation in a second has its own entry, written before the answer; the others of
- * that second are counted into one summary entry.
+ * that second are counted into one summary entry. Logins that are refused because too many wait are counted only, in one
+ * summary for all addresses; where it is known before the request is read, nothing of it is.
  */
 import { serviceFacts, type Auditor } from "../audit/auditor.ts";
 import type { AuditFacts, Severity } from "../audit/entry.ts";
 import { KeysteadError, type ErrorCode } from "../errors.ts";
 import type { Authenticator } from "../identity/authenticate.ts";
 import { anonymousCaller, type Caller } from "../identity/caller.ts";
+import type { Passwords } from "../identity/passwords.ts";
 import { assertLocalClient } from "./dev-guard.ts";
+import { heldBack } from "./held-back.ts";
 import { limitedName } from "./ip-address.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 import { UNKNOWN_ADDRESS, type WireRequest } from "./wire.ts";
@@ -29,6 +32,9 @@ const MANY = "many";
 export interface AdmissionOptions {
   readonly auditor: Auditor;
   readonly authenticator: Authenticator;
+  readonly passwords: Pick<Passwords, "hasRoomFor">;
+  /** Told of an operation that was refused as `busy` before it was asked for, for the metrics. */
+  readonly onBusy: (operation: string) => void;
   /** Dev mode: no web pages, and only clients on this machine (`loopback`) or on any (`any`). Undefined: server mode. */
   readonly devClients: "loopback" | "any" | undefined;
   /** Requests a second for a caller; undefined sets no limit. */
@@ -98,6 +104,17 @@ export class Admission {
       : this.#withinRate(caller);
   }
 
+  /** Who is asking with a password: nobody, yet. Rejects with `busy` where no password can be checked now. */
+  identifyByPassword(request: WireRequest, action: string, severity: Severity): Caller | Promise<Caller> {
+    const { passwords, onBusy } = this.#options;
+    if (passwords.hasRoomFor(this.#limited(request.address))) return anonymousCaller;
+    onBusy(action);
+    this.#countMore(MANY, action, severity, undefined, "busy");
+    return heldBack().then(() => {
+      throw new KeysteadError("busy");
+    });
+  }
+
   /** Looks at service and credentials once more, after something took long; not counted as another request. */
   async identifyAgain(request: WireRequest): Promise<Caller> {
     this.#assertServing();
@@ -133,9 +150,16 @@ export class Admission {
 
   /**
    * Records the refusal of somebody without credentials: the first one of an address, operation and resource in a second at
-   * once, the others of that second in its summary.
+   * once, the others of that second in its summary. Whoever is told to wait or to come again is told a little later.
    */
   async recordRefusal(facts: AuditFacts): Promise<void> {
+    const { action, outcome, severity } = facts;
+    if (outcome === "busy") this.#countMore(MANY, action, severity, undefined, "busy");
+    else await this.#recordFirst(facts);
+    if (outcome === "busy" || outcome === "rate_limited") await heldBack();
+  }
+
+  async #recordFirst(facts: AuditFacts): Promise<void> {
     const { address, action, resource, severity } = facts;
     const key = `${address} ${action}${resource === "" ? "" : ` ${resource}`}`;
     const summary = this.#summaries.get(key);
@@ -180,8 +204,14 @@ export class Admission {
     return name;
   }
 
-  #countMore(address: string, action: string, severity: Severity, proxy?: string): void {
-    const key = `${address} ${action}`;
+  #countMore(
+    address: string,
+    action: string,
+    severity: Severity,
+    proxy?: string,
+    outcome: "unauthenticated" | "busy" = "unauthenticated",
+  ): void {
+    const key = `${address} ${action}${outcome === "busy" ? " busy" : ""}`;
     let summary = this.#summaries.get(key);
     if (summary === undefined && this.#summaries.size >= SUMMARIES_MAX && address !== MANY) {
       this.#countMore(MANY, "caller.authenticate", "WARNING");
@@ -193,7 +223,7 @@ export class Admission {
         address,
         caller: anonymousCaller.label,
         decision: "deny",
-        outcome: "unauthenticated",
+        outcome,
         severity,
         ...(proxy === undefined ? {} : { details: { proxy } }),
       };

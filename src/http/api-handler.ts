@@ -39,6 +39,8 @@ export interface ApiRow {
   readonly bodyBytesMax: number | undefined;
   /** Asks for no credentials: the caller is anonymous. */
   readonly open?: boolean | undefined;
+  /** Its body holds a password to check: it is refused unread where no more of them can be checked. */
+  readonly checksPassword?: boolean | undefined;
   /** Asks for credentials in dev mode as well. */
   readonly needsCredentials?: boolean | undefined;
   /** @param unreadable why there is no body; the caller is known, so that its refusal is recorded like any other */
@@ -64,6 +66,7 @@ export function apiHandler(
 ): (request: WireRequest) => Promise<WireResponse> {
   const meter = metrics.requestMeter(row.method, path);
   const { action, severity, bodyBytesMax, open, needsCredentials = false } = row;
+  const checksPassword = row.checksPassword === true;
 
   return async (request) => {
     const startedAt = performance.now();
@@ -87,7 +90,12 @@ export function apiHandler(
     admission.admitAddress(request);
     let caller: Caller;
     try {
-      const identified = open === true ? anonymousCaller : admission.identify(request, needsCredentials);
+      const identified =
+        open === true
+          ? checksPassword
+            ? admission.identifyByPassword(request, action, severity)
+            : anonymousCaller
+          : admission.identify(request, needsCredentials);
       caller = identified instanceof Promise ? await identified : identified;
     } catch (thrown) {
       const { code } = asKeysteadError(thrown);

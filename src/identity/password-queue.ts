@@ -20,10 +20,15 @@ export class PasswordQueue {
     this.#atOnce = atOnce;
   }
 
+  /** Whether there is a place in a lane now. */
+  hasRoom(lane: Lane): boolean {
+    return this.#running < this.#atOnce || this.#waiting[lane].length < LANE_MAX;
+  }
+
   /** Runs it when its turn has come. Rejects with `busy` where its lane is full. */
   async run<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
+    if (!this.hasRoom(lane)) throw new KeysteadError("busy");
     if (this.#running < this.#atOnce) this.#running++;
-    else if (this.#waiting[lane].length >= LANE_MAX) throw new KeysteadError("busy");
     else await new Promise<void>((resolve) => this.#waiting[lane].push(resolve));
     try {
       return await work();

@@ -78,10 +78,11 @@ export class Passwords {
     let isRight: boolean;
     let stored: StoredPassword | undefined;
     try {
-      stored = await this.#find(accountId ?? randomId());
-      isRight =
-        (await this.#queue.run(attempt.lane, () => verifyPassword(bytesOf(password), stored?.hash))) &&
-        mayPass;
+      // Looked for when its turn has come: whoever is sent away as `busy` costs the store nothing.
+      isRight = await this.#queue.run(attempt.lane, async () => {
+        stored = await this.#find(accountId ?? randomId());
+        return (await verifyPassword(bytesOf(password), stored?.hash)) && mayPass;
+      });
     } catch (error) {
       attempt.abandoned();
       throw error;
@@ -93,6 +94,16 @@ export class Passwords {
     attempt.succeeded();
     const { revision } = stored;
     return { isRight: true, revision, writes: [await this.#renewed(accountId, password, stored)] };
+  }
+
+  /**
+   * False where every password that comes from an address now is answered `busy`, whatever account it is for: known before
+   * anything of the request is read.
+   * @param address as limits count it
+   */
+  hasRoomFor(address: string): boolean {
+    const lane = this.#throttle.laneOf(address);
+    return lane === undefined || this.#queue.hasRoom(lane);
   }
 
   /** Whether the account has a password. */

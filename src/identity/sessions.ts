@@ -1,7 +1,7 @@
 /**
  * Sessions: what a login leaves behind until it ends, and the refresh tokens that keep it going.
  * A refresh token is used once and answered with the next one. Whoever did not get that answer may come again with the
- * old one for ten seconds; later, or beside a newer one that was used, it is taken for stolen and the session ends.
+ * old one for a minute; later, or beside a newer one that was used, it is taken for stolen and the session ends.
  * Invariant: a session ends for good after seven days whatever is refreshed; only hashes of its tokens are kept; expiry and
  * hashes are sealed under the record's id and revision.
  */
@@ -17,7 +17,8 @@ import { StoreConflict, type Store, type Write } from "../storage/store.ts";
 import { makeRefreshToken, type RefreshParts } from "./refresh-token.ts";
 
 const SESSION_MS = 7 * 24 * 3600_000;
-const GRACE_MS = 10_000;
+/** Well over the time in which a client gives up an answer, and asks for it anew. */
+const GRACE_MS = 60_000;
 /** How far the clocks of two nodes may be apart. */
 const SKEW_MS = 60_000;
 /** Tokens that the lost answers of one refresh may have left behind. */
@@ -193,17 +194,26 @@ export class Sessions {
     kept?: string,
   ): Promise<{ readonly writes: readonly Write[]; readonly count: number; done(): void }> {
     const rows = await this.#store.select({ from: "sessions", where: { account_id: accountId } });
-    const ended = rows.filter(({ id }) => id !== kept);
-    // One that is opened meanwhile must not stay: where none is kept, all of the account go.
+    const staying = rows.find(({ id }) => id === kept);
+    // One that is opened meanwhile must not stay: so all of the account go, and the one that is kept comes back.
+    const all: Write = { delete: "sessions", where: { account_id: accountId }, expect: "any" };
     const writes: readonly Write[] =
-      kept === undefined
-        ? [{ delete: "sessions", where: { account_id: accountId }, expect: "any" }]
-        : ended.map(removal);
+      staying === undefined
+        ? [all]
+        : [
+            {
+              update: "sessions",
+              where: { id: staying.id, revision: staying.revision },
+              set: { revision: staying.revision },
+            },
+            all,
+            { insert: "sessions", row: staying },
+          ];
     return {
       writes,
-      count: ended.length,
+      count: rows.length - (staying === undefined ? 0 : 1),
       done: () => {
-        for (const { id } of ended) this.#cache.forget(id);
+        this.#cache.forgetWhere((session) => session.accountId === accountId);
       },
     };
   }

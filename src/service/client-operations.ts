@@ -75,6 +75,7 @@ export const clientLogin: GlobalMutation<
   id: "client.login",
   scope: undefined,
   anonymous: true,
+  checksPassword: true,
   severity: "WARNING",
   inProject: false,
   resource: nothing,

@@ -44,6 +44,7 @@ export const loginCreate: GlobalMutation<LoginInput, Login> = {
   id: "login.create",
   scope: undefined,
   anonymous: true,
+  checksPassword: true,
   severity: "WARNING",
   inProject: false,
   resource: nothing,

@@ -109,6 +109,8 @@ interface OperationBase<I> {
   ownAccount?(input: I): string;
   /** Done by whoever comes, without asking for credentials: its input holds them. */
   readonly anonymous?: true;
+  /** One whose input is a password to check. */
+  readonly checksPassword?: true;
   /** The input as idempotency keys remember it (a keyed hash of it), where the whole of it must not be. */
   idempotentInput?(input: I): unknown;
   /** Limits the operation to some kinds of callers, whatever their scopes. */

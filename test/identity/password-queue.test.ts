@@ -32,6 +32,7 @@ describe("the queue of passwords", () => {
     const queue = new PasswordQueue(2);
     const works = new Works();
     const all = Array.from({ length: 2 + LANE_MAX }, (_, i) => queue.run("suspect", works.work(String(i))));
+    assert.deepEqual([queue.hasRoom("suspect"), queue.hasRoom("known")], [false, true]);
     await assert.rejects(queue.run("suspect", works.work("more")), { code: "busy" });
     // A lane that is full takes nobody else's places.
     const known = queue.run("known", works.work("known"));

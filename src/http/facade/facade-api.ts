@@ -32,6 +32,7 @@ export function facadeApi(parts: ApiParts, facade: Facade): WireRoute[] {
         severity: row.operation?.severity ?? "WARNING",
         bodyBytesMax: row.body === undefined ? undefined : (row.bodyBytesMax ?? BODY_BYTES_DEFAULT),
         open: row.open,
+        checksPassword: row.operation?.checksPassword,
         needsCredentials: facade.needsCredentials,
         exchange: (request, caller, requestId, body, unreadable) =>
           new FacadeExchange(parts, row, request, caller, requestId, body, unreadable),

@@ -104,6 +104,7 @@ function handler(
     bodyBytesMax:
       row.body !== undefined || row.method === "POST" ? (row.bodyBytesMax ?? BODY_BYTES_DEFAULT) : undefined,
     open: anonymous,
+    checksPassword: operation.checksPassword,
     exchange: (request, caller, requestId, body, unreadable) =>
       new NativeExchange(serving, request, caller, requestId, body, unreadable),
     refusal: problemResponse,
