@@ -9,7 +9,7 @@ import { algorithmOf, keyTypes, purposesOf } from "../crypto/catalogue.ts";
 import { unwrapWithRsa, wrapToRsa } from "../crypto/key-wrap.ts";
 import type { PublicCipherKey } from "../crypto/public-cipher-key.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
-import { assertOpening, assertUse, makingVersion, mayOpen, openedAs } from "./key-use.ts";
+import { assertOpening, assertUse, firstOpening, makingVersion, openedAs } from "./key-use.ts";
 import { VERSIONS_TRIED_MAX } from "./signature-use.ts";
 import { keyAlgorithm, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
@@ -73,18 +73,13 @@ export async function unwrapImported(
   assertUse(wrapping, "unwrap", "wrap", "public-cipher");
   if (wrapping.publicOnly) throw new KeysteadError("key_public_only");
   // The wrapped form names no version: the newest few are tried, as signatures are that name none.
-  const newest = wrapping.versions.slice(-VERSIONS_TRIED_MAX).map((record) => record.version);
-  for (const version of newest.reverse()) {
-    if (!mayOpen(wrapping, version)) continue;
-    const opened = await keyring.version(wrapping, version);
-    if (opened === undefined) break;
-    let bytes: Uint8Array | undefined;
-    if (opened.family === "wrap") bytes = await opened.key.unwrap(wrapped);
-    else if (opened.family === "public-cipher") bytes = await unwrapWithRsa(opened.key, wrapped);
-    if (bytes === undefined) continue;
-    return { format, bytes };
-  }
-  throw new KeysteadError("unwrap_failed");
+  const bytes = await firstOpening(wrapping, VERSIONS_TRIED_MAX, async (version) =>
+    keyAlgorithm(wrapping).family === "wrap"
+      ? (await openedAs(keyring, wrapping, version, "wrap")).key.unwrap(wrapped)
+      : unwrapWithRsa((await openedAs(keyring, wrapping, version, "public-cipher")).key, wrapped),
+  );
+  if (bytes === undefined) throw new KeysteadError("unwrap_failed");
+  return { format, bytes };
 }
 
 /**
