@@ -4,7 +4,7 @@
  * `exportable` for; what cannot be unwrapped is one error for every reason.
  */
 import { wipe } from "../bytes.ts";
-import type { ExportedMaterial, ImportedKey, KeyFormat } from "../crypto/material.ts";
+import type { ExportedMaterial, KeyFormat } from "../crypto/material.ts";
 import { algorithmOf, keyTypes, purposesOf } from "../crypto/catalogue.ts";
 import { unwrapWithRsa, wrapToRsa } from "../crypto/key-wrap.ts";
 import type { PublicCipherKey } from "../crypto/public-cipher-key.ts";
@@ -64,12 +64,15 @@ export async function publicKeyOf(keyring: Keyring, key: Key, version: number): 
   }
 }
 
-/** What was wrapped, ready to be imported. Throws `unwrap_failed`, and what the wrapping key's state forbids. */
+/**
+ * What was wrapped, ready to be imported; the caller wipes it. Throws `unwrap_failed`, and what the wrapping key's state
+ * forbids.
+ */
 export async function unwrapImported(
   keyring: Keyring,
   wrapping: Key,
   { format, wrapped }: WrappedKey,
-): Promise<ImportedKey> {
+): Promise<WrappedMaterial> {
   assertUse(wrapping, "unwrap", "wrap", "public-cipher");
   if (wrapping.publicOnly) throw new KeysteadError("key_public_only");
   // The wrapped form names no version: the newest few are tried, as signatures are that name none.
