@@ -8,6 +8,7 @@ import { secretBytes, wipe } from "../bytes.ts";
 import { KeysteadError } from "../errors.ts";
 import type { KemKey } from "./kem-key.ts";
 import type { Material } from "./material.ts";
+import { runNative } from "./off-loop.ts";
 import { seedKeys, type SeedKeys } from "./seed-key.ts";
 
 const { subtle } = webcrypto;
@@ -29,16 +30,17 @@ export const mlKems: Readonly<Record<MlKemName, MlKem>> = {
 export function openMlKem(material: Material, name: MlKemName): KemKey {
   const { keys, ciphertextBytes } = mlKems[name];
   const { pair, publicPart } = keys.open(material);
-  let encapsulating: Promise<webcrypto.CryptoKey> | undefined;
-  let decapsulating: Promise<webcrypto.CryptoKey> | undefined;
+  const forEncapsulation = openedOnce(() =>
+    subtle.importKey("spki", new Uint8Array(publicPart.publicKeyDer()), name, false, ["encapsulateBits"]),
+  );
+  const forDecapsulation = openedOnce(() => importPrivate(material, name));
   return {
     canDecapsulate: pair.privateKey !== undefined,
     ciphertextBytes,
     async encapsulate() {
-      encapsulating ??= subtle.importKey("spki", new Uint8Array(publicPart.publicKeyDer()), name, false, [
-        "encapsulateBits",
-      ]);
-      const { sharedKey, ciphertext } = await subtle.encapsulateBits(name, await encapsulating);
+      const { sharedKey, ciphertext } = await runNative(async () =>
+        subtle.encapsulateBits(name, await forEncapsulation()),
+      );
       return {
         sharedSecret: secretBytes(Buffer.from(sharedKey)),
         ciphertext: Buffer.from(ciphertext),
@@ -47,12 +49,23 @@ export function openMlKem(material: Material, name: MlKemName): KemKey {
     async decapsulate(ciphertext) {
       if (pair.privateKey === undefined) throw new KeysteadError("key_public_only");
       if (ciphertext.length !== ciphertextBytes) return undefined;
-      decapsulating ??= importPrivate(material, name);
-      const sharedKey = await subtle.decapsulateBits(name, await decapsulating, Buffer.from(ciphertext));
+      const sharedKey = await runNative(async () =>
+        subtle.decapsulateBits(name, await forDecapsulation(), Buffer.from(ciphertext)),
+      );
       return secretBytes(Buffer.from(sharedKey));
     },
     ...publicPart,
   };
+}
+
+/** A key that is opened when it is first needed; an attempt that failed is not remembered. */
+function openedOnce(open: () => Promise<webcrypto.CryptoKey>): () => Promise<webcrypto.CryptoKey> {
+  let opening: Promise<webcrypto.CryptoKey> | undefined;
+  return () =>
+    (opening ??= open().catch((error: unknown) => {
+      opening = undefined;
+      throw error;
+    }));
 }
 
 async function importPrivate(material: Material, name: MlKemName): Promise<webcrypto.CryptoKey> {

@@ -21,8 +21,9 @@ const LOW_PRIORITY = 10;
 const keys = new KeptKeys<TaskKey>();
 
 try {
-  // Of this thread alone. Where the system does not allow it, the work is done all the same.
-  setPriority(LOW_PRIORITY);
+  // Of this thread alone, which only Linux takes it for: elsewhere the event loop would go down with it. Where the system
+  // does not allow it, the work is done all the same.
+  if (process.platform === "linux") setPriority(LOW_PRIORITY);
 } catch {
   // As before.
 }

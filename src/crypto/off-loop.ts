@@ -6,7 +6,7 @@
  * nothing else under way is done at once, at most one in a turn of the event loop; under load everything goes to threads.
  * Invariant: no turn is held for more than about a millisecond; what waits is bounded, and `busy` is the answer beyond.
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { generateKeyPair, sign, verify, type KeyObject, type SignKeyObjectInput } from "node:crypto";
 import { secretBytes } from "../bytes.ts";
 import { materialOf, type KeyPair } from "./asymmetric-key.ts";
@@ -89,6 +89,11 @@ export function verifyNative(
   );
 }
 
+/** What the platform has an asynchronous form of by itself. Rejects with `busy`. */
+export function runNative<T>(work: () => Promise<T>): Promise<T> {
+  return native.run(work);
+}
+
 /** A fresh RSA key. Rejects with `busy`. */
 export async function generateRsaMaterial(modulusBits: number): Promise<Material> {
   const bytes = await generations.run(noKey, { run: "rsa-generate", modulusBits });
@@ -128,7 +133,7 @@ export class OffLoopKey implements PoolKey {
   constructor(source: KeyPair | Material) {
     if ("form" in source) {
       this.#key = openTaskKey(source);
-      this.#copy = () => ({ form: source.form, bytes: secretBytes(Buffer.from(source.bytes)) });
+      this.#copy = () => ({ form: source.form, bytes: secretBytes(new Uint8Array(source.bytes)) });
     } else {
       this.#key = taskKeyOf(source);
       this.#copy = () => materialOf(source.privateKey ?? source.publicKey);

@@ -2,6 +2,7 @@
  * A few threads for work that would hold up the event loop, with a bounded queue.
  * A worker is sent a key once and keeps it, for the last KEYS_KEPT_MAX keys that it was sent; both sides forget in the same
  * order, so the pool knows what a worker holds without asking.
+ * A worker gets a task's own bytes and no others.
  * Invariant: every task is answered once. Those of a worker that dies fail with `internal_error`, and the next task starts
  * a new one. Workers start when they are needed and keep no process alive while they are idle.
  */
@@ -120,7 +121,15 @@ export class WorkerPool {
     const material = isThere ? undefined : key.material();
     if (member.tasks.size === 0) member.worker.ref();
     member.tasks.set(id, waiting);
-    member.worker.postMessage({ id, keyId: key.id, material, task } satisfies PoolRequest);
+    const parcel = new Parcel();
+    const request: PoolRequest = {
+      id,
+      keyId: key.id,
+      material: material === undefined ? undefined : parcel.packed(material),
+      task: parcel.packed(task),
+    };
+    member.worker.postMessage(request);
+    parcel.wipe();
     if (material !== undefined) {
       member.keys.set(key.id, true);
       wipe(material.bytes);
@@ -152,6 +161,30 @@ export class WorkerPool {
       if (member === undefined || next === undefined) return;
       this.#send(member, next);
     }
+  }
+}
+
+/**
+ * What goes over with a message: its own bytes alone. Of a view the platform would copy the whole buffer: the body of a
+ * request, or whatever else lies in the pool that small buffers are cut from.
+ */
+class Parcel {
+  readonly #copies: Uint8Array[] = [];
+
+  /** The same members, where those that are bytes have nothing beside them in their buffers. */
+  packed<T extends object>(message: T): T {
+    const members = Object.entries(message).map(([name, value]: [string, unknown]) => {
+      if (!(value instanceof Uint8Array) || value.byteLength === value.buffer.byteLength)
+        return [name, value];
+      const copy = new Uint8Array(value);
+      this.#copies.push(copy);
+      return [name, copy];
+    });
+    return Object.fromEntries(members) as T;
+  }
+
+  wipe(): void {
+    wipe(...this.#copies);
   }
 }
 

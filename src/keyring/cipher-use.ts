@@ -8,7 +8,7 @@
 import { Buffer } from "node:buffer";
 import { asBuffer } from "../bytes.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
-import { assertOpening, assertUse, makingVersion, mayOpen, openedAs } from "./key-use.ts";
+import { assertOpening, assertUse, firstOpening, makingVersion, openedAs } from "./key-use.ts";
 import { keyAlgorithm, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
 import type { CipherVersion } from "./opened-version.ts";
@@ -175,18 +175,16 @@ export async function decryptUnversioned(
   };
   if (version !== undefined) return decrypt(keyring, key, withVersion(version));
   const triedMax = family === "public-cipher" ? VERSIONS_TRIED_MAX[family] : VERSIONS_TRIED_MAX.cipher;
-  const newest = key.versions.slice(-triedMax).map((record) => record.version);
-  for (const tried of newest.reverse()) {
-    if (!mayOpen(key, tried)) continue;
+  const found = await firstOpening(key, triedMax, async (tried) => {
     try {
       return await decrypt(keyring, key, withVersion(tried));
     } catch (thrown) {
       if (asKeysteadError(thrown).code !== "decryption_failed") throw thrown;
+      return undefined;
     }
-    // Others have their turn between two tries.
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  throw new KeysteadError("decryption_failed");
+  });
+  if (found === undefined) throw new KeysteadError("decryption_failed");
+  return found;
 }
 
 async function decryptPrivate(

@@ -4,12 +4,12 @@
  * `exportable` for; what cannot be unwrapped is one error for every reason.
  */
 import { wipe } from "../bytes.ts";
-import type { ExportedMaterial, ImportedKey, KeyFormat } from "../crypto/material.ts";
+import type { ExportedMaterial, KeyFormat } from "../crypto/material.ts";
 import { algorithmOf, keyTypes, purposesOf } from "../crypto/catalogue.ts";
 import { unwrapWithRsa, wrapToRsa } from "../crypto/key-wrap.ts";
 import type { PublicCipherKey } from "../crypto/public-cipher-key.ts";
 import { asKeysteadError, KeysteadError } from "../errors.ts";
-import { assertOpening, assertUse, makingVersion, mayOpen, openedAs } from "./key-use.ts";
+import { assertOpening, assertUse, firstOpening, makingVersion, openedAs } from "./key-use.ts";
 import { VERSIONS_TRIED_MAX } from "./signature-use.ts";
 import { keyAlgorithm, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
@@ -64,27 +64,25 @@ export async function publicKeyOf(keyring: Keyring, key: Key, version: number): 
   }
 }
 
-/** What was wrapped, ready to be imported. Throws `unwrap_failed`, and what the wrapping key's state forbids. */
+/**
+ * What was wrapped, ready to be imported; the caller wipes it. Throws `unwrap_failed`, and what the wrapping key's state
+ * forbids.
+ */
 export async function unwrapImported(
   keyring: Keyring,
   wrapping: Key,
   { format, wrapped }: WrappedKey,
-): Promise<ImportedKey> {
+): Promise<WrappedMaterial> {
   assertUse(wrapping, "unwrap", "wrap", "public-cipher");
   if (wrapping.publicOnly) throw new KeysteadError("key_public_only");
   // The wrapped form names no version: the newest few are tried, as signatures are that name none.
-  const newest = wrapping.versions.slice(-VERSIONS_TRIED_MAX).map((record) => record.version);
-  for (const version of newest.reverse()) {
-    if (!mayOpen(wrapping, version)) continue;
-    const opened = await keyring.version(wrapping, version);
-    if (opened === undefined) break;
-    let bytes: Uint8Array | undefined;
-    if (opened.family === "wrap") bytes = await opened.key.unwrap(wrapped);
-    else if (opened.family === "public-cipher") bytes = await unwrapWithRsa(opened.key, wrapped);
-    if (bytes === undefined) continue;
-    return { format, bytes };
-  }
-  throw new KeysteadError("unwrap_failed");
+  const bytes = await firstOpening(wrapping, VERSIONS_TRIED_MAX, async (version) =>
+    keyAlgorithm(wrapping).family === "wrap"
+      ? (await openedAs(keyring, wrapping, version, "wrap")).key.unwrap(wrapped)
+      : unwrapWithRsa((await openedAs(keyring, wrapping, version, "public-cipher")).key, wrapped),
+  );
+  if (bytes === undefined) throw new KeysteadError("unwrap_failed");
+  return { format, bytes };
 }
 
 /**

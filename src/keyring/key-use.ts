@@ -10,6 +10,9 @@ import { keyAlgorithm, latestVersion, oldestMakingVersion, type Key } from "./ke
 import type { Keyring } from "./keyring.ts";
 import type { OpenedVersion } from "./opened-version.ts";
 
+/** Milliseconds that tries hold a turn for, together. */
+const SLICE_MS = 2;
+
 type Family = OpenedVersion["family"];
 type OfFamily<F extends Family> = Extract<OpenedVersion, { readonly family: F }>;
 
@@ -40,6 +43,44 @@ export function mayOpen(key: Key, version: number): boolean {
   return (
     record?.version === version && record.state !== "disabled" && version >= (key.minDecryptionVersion ?? 1)
   );
+}
+
+/**
+ * What the newest versions of a key give, one after the other, for something that does not say which version made it:
+ * the first that gives anything; undefined where none does. Between two tries the event loop has its turn.
+ * @param triedMax so many versions are looked at; those that may not open are passed over
+ */
+export async function firstOpening<T>(
+  key: Key,
+  triedMax: number,
+  attempt: (version: number) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const oldest = Math.max(1, key.versions.length - triedMax + 1);
+  let hasTried = false;
+  for (let version = key.versions.length; version >= oldest; version--) {
+    if (!mayOpen(key, version)) continue;
+    if (hasTried) await nextTurn();
+    hasTried = true;
+    const given = await attempt(version);
+    if (given !== undefined) return given;
+  }
+  return undefined;
+}
+
+let sliceEndMs = 0;
+let isCounting = false;
+
+/** Waits for a turn of the event loop that was not held for a slice by those who waited as well. */
+async function nextTurn(): Promise<void> {
+  do {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (isCounting) continue;
+    isCounting = true;
+    sliceEndMs = performance.now() + SLICE_MS;
+    setImmediate(() => {
+      isCounting = false;
+    });
+  } while (performance.now() >= sliceEndMs);
 }
 
 function assertVersion(key: Key, version: number, oldest: number): void {

@@ -1,9 +1,10 @@
 /**
  * Message authentication codes with keys.
- * Invariant: a code is compared in constant time; it is good only by a version that may still verify.
+ * Invariant: a code is compared in constant time; it is good only by a version that may still verify; where
+ * none is named, the newest few are tried, with a turn of the event loop between two tries.
  */
 import type { Buffer } from "node:buffer";
-import { assertOpening, assertUse, makingVersion, mayOpen, openedAs } from "./key-use.ts";
+import { assertOpening, assertUse, firstOpening, makingVersion, openedAs } from "./key-use.ts";
 import { latestVersion, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
 import { VERSIONS_TRIED_MAX, type Verdict } from "./signature-use.ts";
@@ -23,12 +24,17 @@ export interface Mac {
   readonly mac: Buffer;
 }
 
-/** The code of a message under the key's latest version, or the one asked for. */
-export async function mac(keyring: Keyring, key: Key, { message }: MacInput, wanted?: number): Promise<Mac> {
+/**
+ * The code of a message under the key's latest version, or the one asked for. Without a promise where everything is at
+ * hand.
+ */
+export function mac(keyring: Keyring, key: Key, { message }: MacInput, wanted?: number): Mac | Promise<Mac> {
   assertUse(key, "mac", "mac");
   const version = makingVersion(key, wanted);
-  const opened = await openedAs(keyring, key, version, "mac");
-  return { version, mac: await opened.key.mac(message) };
+  const opened = openedAs(keyring, key, version, "mac");
+  const made =
+    opened instanceof Promise ? opened.then((found) => found.key.mac(message)) : opened.key.mac(message);
+  return made instanceof Promise ? made.then((bytes) => ({ version, mac: bytes })) : { version, mac: made };
 }
 
 /** Whether a version of the key made the code. */
@@ -39,12 +45,13 @@ export async function verifyMac(
 ): Promise<Verdict> {
   assertUse(key, "verify_mac", "mac");
   if (version !== undefined) assertOpening(key, version);
-  const newest = key.versions.slice(-VERSIONS_TRIED_MAX).map((record) => record.version);
-  const candidates =
-    version === undefined ? newest.reverse().filter((candidate) => mayOpen(key, candidate)) : [version];
-  for (const candidate of candidates) {
-    const opened = await openedAs(keyring, key, candidate, "mac");
-    if (await opened.key.verify(message, code)) return { valid: true, version: candidate };
-  }
-  return { valid: false, version: version ?? latestVersion(key) };
+  const tried = async (candidate: number): Promise<Verdict | undefined> => {
+    const opened = openedAs(keyring, key, candidate, "mac");
+    // Worked out at once where it is at hand, so that a batch knows what its items take.
+    const { key: one } = opened instanceof Promise ? await opened : opened;
+    return (await one.verify(message, code)) ? { valid: true, version: candidate } : undefined;
+  };
+  const found =
+    version === undefined ? await firstOpening(key, VERSIONS_TRIED_MAX, tried) : await tried(version);
+  return found ?? { valid: false, version: version ?? latestVersion(key) };
 }

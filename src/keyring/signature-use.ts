@@ -5,7 +5,7 @@
  */
 import type { SignatureOptions, Signed } from "../crypto/signing-key.ts";
 import { KeysteadError } from "../errors.ts";
-import { assertOpening, assertUse, makingVersion, mayOpen, openedAs } from "./key-use.ts";
+import { assertOpening, assertUse, firstOpening, makingVersion, openedAs } from "./key-use.ts";
 import { latestVersion, type Key } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
 
@@ -61,14 +61,12 @@ export async function verify(
 ): Promise<Verdict> {
   assertUse(key, "verify", "signature");
   if (version !== undefined) assertOpening(key, version);
-  const newest = key.versions.slice(-VERSIONS_TRIED_MAX).map((record) => record.version);
-  const candidates =
-    version === undefined ? newest.reverse().filter((candidate) => mayOpen(key, candidate)) : [version];
-  for (const [tried, candidate] of candidates.entries()) {
-    // Each try may take a millisecond: between two the event loop has its turn.
-    if (tried > 0) await new Promise((resolve) => setImmediate(resolve));
+  const tried = async (candidate: number): Promise<Verdict | undefined> => {
     const opened = await openedAs(keyring, key, candidate, "signature");
-    if (await opened.key.verify(signed, signature, options)) return { valid: true, version: candidate };
-  }
-  return { valid: false, version: version ?? latestVersion(key) };
+    const isValid = await opened.key.verify(signed, signature, options);
+    return isValid ? { valid: true, version: candidate } : undefined;
+  };
+  const found =
+    version === undefined ? await firstOpening(key, VERSIONS_TRIED_MAX, tried) : await tried(version);
+  return found ?? { valid: false, version: version ?? latestVersion(key) };
 }

@@ -1,4 +1,5 @@
 /** The operations on keys themselves: making, finding, changing, exporting them. Their uses are in files of their own. */
+import { wipe } from "../bytes.ts";
 import { algorithmOf, purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
 import type { ImportedKey, KeyFormat } from "../crypto/material.ts";
 import { KeysteadError } from "../errors.ts";
@@ -104,7 +105,12 @@ export const keyImport: ProjectMutation<KeyImportInput, Key> = {
     const { imported } = input;
     if (!("wrappedUnder" in imported)) return createKey(context, input, imported);
     const wrapping = await findOtherKey(context, imported.wrappedUnder, "kms:decrypt");
-    return createKey(context, input, await unwrapImported(context.services.keyring, wrapping, imported));
+    const unwrapped = await unwrapImported(context.services.keyring, wrapping, imported);
+    try {
+      return await createKey(context, input, unwrapped);
+    } finally {
+      wipe(unwrapped.bytes);
+    }
   },
   replay: replayKey,
 };

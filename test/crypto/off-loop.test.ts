@@ -85,6 +85,19 @@ describe("a pool of workers", () => {
     }
   });
 
+  test("sends a worker the bytes of its task and key, and nothing of what lies beside them", async () => {
+    const pool = poolOf({ workersMax: 1, waitingMax: 1 });
+    const body = Buffer.alloc(1024 * 1024);
+    body[100] = whims.tellSize;
+    const key: PoolKey = {
+      id: 1,
+      material: () => ({ form: "raw", bytes: secretBytes(body.subarray(0, 32)) }),
+    };
+    const sizes = await pool.run(key, { run: "rsa-sign-digest", digest: body.subarray(100, 110) });
+    assert.ok(sizes instanceof Uint8Array);
+    assert.deepEqual([...new Uint32Array(new Uint8Array(sizes).buffer)], [10, 32]);
+  });
+
   test("wipes the copy of a key that it sent", async () => {
     const copies: Buffer[] = [];
     const pool = poolOf({ workersMax: 1, waitingMax: 1 });

@@ -5,8 +5,10 @@ import fc from "fast-check";
 import { algorithmOf, type KeyType } from "../../src/crypto/catalogue.ts";
 import { KEY_BYTES_MAX, openAesKwp, unwrapWithRsa, wrapToRsa } from "../../src/crypto/key-wrap.ts";
 import { decodeMaterial, encodeMaterial, type Material } from "../../src/crypto/material.ts";
+import { OFF_LOOP_WAITING_MAX } from "../../src/crypto/off-loop.ts";
 import type { PublicCipherKey } from "../../src/crypto/public-cipher-key.ts";
 import { randomSecret } from "../../src/crypto/random.ts";
+import type { KeysteadError } from "../../src/errors.ts";
 import { opensslDecrypt, opensslEncrypt, opensslIsMissing, opensslMac } from "./openssl.ts";
 
 const text = Buffer.from("a plaintext");
@@ -213,6 +215,20 @@ describe("key encapsulation", () => {
       await assert.rejects(publicOnly.decapsulate(ciphertext), { code: "key_public_only" });
     });
   }
+
+  test("is refused with busy beyond its queue, and goes on afterwards", async () => {
+    const algorithm = algorithmOf("ml-kem-768");
+    assert.ok(algorithm.family === "kem");
+    const key = algorithm.open(await algorithm.generate());
+    const asked = Array.from({ length: OFF_LOOP_WAITING_MAX + 40 }, () => key.encapsulate());
+    const refused: unknown[] = [];
+    for (const result of await Promise.allSettled(asked))
+      if (result.status === "rejected") refused.push((result.reason as KeysteadError).code);
+    assert.ok(refused.length > 0);
+    assert.deepEqual(new Set(refused), new Set(["busy"]));
+    const { sharedSecret, ciphertext } = await key.encapsulate();
+    assert.deepEqual(await key.decapsulate(ciphertext), sharedSecret);
+  });
 });
 
 describe("ChaCha20-Poly1305", () => {
