@@ -57,6 +57,8 @@ export interface KeySpec {
   readonly imported?: ImportedKey | undefined;
   /** Further names, of other APIs. */
   readonly aliases?: readonly NewAlias[] | undefined;
+  /** Enabled unless given. */
+  readonly state?: "enabled" | "disabled" | undefined;
 }
 
 /** What an update changes beside the record's own fields. */
@@ -147,7 +149,7 @@ export class Keyring {
       type: spec.type,
       purpose,
       ...(provider.name === SOFTWARE ? {} : { provider: provider.name }),
-      state: "enabled",
+      state: spec.state ?? "enabled",
       createdAt,
       exportable: spec.exportable,
       ...dek,

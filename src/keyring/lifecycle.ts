@@ -22,6 +22,7 @@ export interface KeyUpdate {
   readonly rotationPeriodDays?: number | null;
   /** Can be taken away and never given. */
   readonly exportable?: boolean;
+  readonly state?: "enabled" | "disabled" | undefined;
 }
 
 /** The key after the step; the same object where the step changes nothing. */
@@ -117,8 +118,13 @@ export function updating(update: KeyUpdate): Step {
   return (key) => {
     assertAllowed(key.state, "update");
     let fields: Partial<Key> = {};
-    const { labels, minEncryptionVersion, minDecryptionVersion, rotationPeriodDays, exportable } = update;
+    const { labels, minEncryptionVersion, minDecryptionVersion, rotationPeriodDays, exportable, state } =
+      update;
     if (update.name !== undefined) fields = { ...fields, name: update.name };
+    if (state !== undefined) {
+      assertAllowed(key.state, state === "enabled" ? "enable" : "disable");
+      fields = { ...fields, state };
+    }
     if (labels !== undefined) fields = { ...fields, labels };
     if (minEncryptionVersion !== undefined) {
       assertVersion(key, "min_encryption_version", minEncryptionVersion);

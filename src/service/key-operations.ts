@@ -2,6 +2,7 @@
 import { wipe } from "../bytes.ts";
 import { algorithmOf, purposesOf, type KeyPurpose, type KeyType } from "../crypto/catalogue.ts";
 import type { ImportedKey, KeyFormat } from "../crypto/material.ts";
+import type { CommitChange } from "../audit/change.ts";
 import { KeysteadError } from "../errors.ts";
 import { assertNext } from "../keyring/keyring.ts";
 import type { KeyState } from "../keyring/key-states.ts";
@@ -41,6 +42,8 @@ export interface KeyCreateInput extends Named {
   readonly rotationPeriodDays: number | undefined;
   /** Further names, of other APIs. */
   readonly aliases?: readonly NewAlias[] | undefined;
+  /** Undefined makes it enabled. */
+  readonly state?: "enabled" | "disabled" | undefined;
 }
 
 export interface KeyUpdateInput extends Named {
@@ -181,14 +184,19 @@ export const keyUpdate: ProjectMutation<KeyUpdateInput, Key> = {
   resource: keyResource,
   run(context, { name, update, alias }) {
     const { services, project, commit } = context;
-    const to = update.name;
+    const { name: to, state } = update;
+    if (state !== undefined) assertAlso(context, "kms:disable_key");
+    const noting: CommitChange =
+      state === undefined
+        ? commit
+        : (writes, facts) => commit(writes, { ...facts, details: { ...facts.details, state } });
     const assertRename =
       to === undefined
         ? undefined
         : (from: string): void => {
             assertMayRename(context, from, to);
           };
-    return services.keyring.update(project.id, name, update, commit, { alias, assertRename });
+    return services.keyring.update(project.id, name, update, noting, { alias, assertRename });
   },
   replay: replayKey,
 };
@@ -298,6 +306,12 @@ function change(
   return services.keyring.change(project.id, input.name, step, commit, version);
 }
 
+/** Throws `forbidden` where the caller is not allowed this to the call's own key as well. */
+function assertAlso(context: ProjectContext, scope: Scope): void {
+  const resource = { project: context.project.id, name: context.resource?.name };
+  if (!context.allows(scope, resource)) throw new KeysteadError("forbidden");
+}
+
 /**
  * Bindings speak of names: a rename takes the right on both, and gives whoever asks for it no right over the key that was
  * not there before. Throws `forbidden`.
@@ -328,7 +342,8 @@ function createKey(
   imported: ImportedKey | undefined,
 ): Promise<Key> {
   const { caller, project, services } = context;
-  const { name, type, provider, description, labels, rotationPeriodDays, aliases } = input;
+  const { name, type, provider, description, labels, rotationPeriodDays, aliases, state } = input;
+  if (state !== undefined) context.details = { state };
   const purpose = input.purpose ?? purposesOf(type)[0];
   if (!purposesOf(type).includes(purpose)) {
     throw new KeysteadError("invalid_body", { field: "purpose", detail: "the type has no such purpose" });
@@ -342,7 +357,19 @@ function createKey(
   const exportable = input.exportable ?? mayExport;
   return services.keyring.create(
     project.id,
-    { name, type, purpose, provider, exportable, description, labels, rotationPeriodDays, imported, aliases },
+    {
+      name,
+      type,
+      purpose,
+      provider,
+      exportable,
+      description,
+      labels,
+      rotationPeriodDays,
+      imported,
+      aliases,
+      state,
+    },
     context.commit,
   );
 }

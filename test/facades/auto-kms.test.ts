@@ -845,6 +845,46 @@ describe("auto-kms in server mode", () => {
     assert.equal((await rename(mine, "team-c")).status, 200);
   });
 
+  test("a name and a status are changed together or not at all", async () => {
+    const admin = await service().token("admin", { project: "*" });
+    const statements = [
+      { effect: "allow", scopes: ["kms:create_key", "kms:read_key", "kms:update_key", "kms:encrypt"] },
+    ];
+    const role = await service().request(
+      "POST",
+      "/v1/roles",
+      { name: "keeper", statements },
+      { token: admin },
+    );
+    assert.equal(role.status, 201, role.text);
+    const token = await service().token("keeper");
+    const ask = (method: string, path: string, body?: unknown, headers = {}): Promise<Answer> =>
+      service().request(method, path, body, { token, headers });
+    const off = await ask("POST", "/kms/Key", { name: "off", algorithm: "AES256_GCM", status: "disabled" });
+    assert.deepEqual([off.status, off.json["status"]], [201, "disabled"], off.text);
+    const sealed = await ask("POST", `/kms/Key/${String(off.json["id"])}/encrypt`, {
+      plaintext_b64: PLAINTEXT,
+    });
+    isRefused(sealed, 403, "Key is disabled");
+    const on = await ask("POST", "/kms/Key", { name: "on", algorithm: "AES256_GCM" });
+    const path = `/kms/Key/${String(on.json["id"])}`;
+    for (const method of ["PATCH", "PUT"])
+      isRefused(await ask(method, path, { name: "renamed", status: "disabled" }), 403);
+    assert.deepEqual((await ask("GET", path)).json, on.json);
+    assert.equal((await ask("PUT", path, { name: "on-2", status: "enabled" })).status, 200);
+    const both = { name: "on-3", status: "disabled" };
+    const options = { token: admin, headers: { "x-request-id": "both-1" } };
+    const changed = await service().request("PATCH", path, both, options);
+    assert.deepEqual([changed.json["name"], changed.json["status"]], ["on-3", "disabled"], changed.text);
+    assert.deepEqual(
+      service()
+        .auditEntries()
+        .filter((entry) => entry["request"] === "both-1" && entry["action"] !== "key.get")
+        .map((entry) => [entry["action"], entry["details"]]),
+      [["key.update", { name: "on-3", state: "disabled" }]],
+    );
+  });
+
   test("each item of an array has its own audit entry; what does not fit is recorded too", async () => {
     const token = await service().token("admin");
     const headers = { "x-request-id": "bulk-1" };

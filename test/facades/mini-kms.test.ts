@@ -663,7 +663,9 @@ describe("mini-kms", () => {
         [{ contexts: [1] }, ["body", "contexts", 0]],
         [{ cred_value: [] }, ["body", "cred_value"]],
         [{ cred_value: { n: 12345678901234567000 } }, ["body", "cred_value"]],
-        [{ cred_tags: { a: 1 } }, ["body", "cred_tags", "a"]],
+        [{ cred_tags: { "born 1980": 1 } }, ["body", "cred_tags", "?"]],
+        [{ cred_tags: { issuer_id: 1 } }, ["body", "cred_tags", "?"]],
+        [{ cred_tags: { ["t".repeat(600)]: "" } }, ["body", "cred_tags", "?"]],
         [{ record_id: "" }, ["body", "record_id"]],
         [{ contexts: Array.from({ length: 65 }, () => "c") }, ["body", "contexts"]],
         [{ more: 1 }, ["body", "?"]],
@@ -672,6 +674,39 @@ describe("mini-kms", () => {
         isInvalid(await ask("POST", "/vc-holder/store", { ...credential, ...extra }), loc);
       const huge = { ...credential, cred_value: { text: "x".repeat(512 * 1024) } };
       isProblem(await ask("POST", "/vc-holder/store", huge), 413);
+    });
+
+    test("whatever record_id is taken, the record is shown and deleted by it", async () => {
+      const plain = "aZ09-._~!$&'()*+,;=:@";
+      const taken = ["did:example:1", "urn:uuid:7b0c8f6e", "...", ".a", plain];
+      const refused = [
+        "a b",
+        "a/b",
+        "é",
+        "a%b",
+        "a?b",
+        "a#b",
+        ".",
+        "..",
+        "a\\b",
+        'a"b',
+        "a|b",
+        "<a>",
+        "a\nb",
+      ];
+      for (const recordId of taken) {
+        const stored = await store({ record_id: recordId });
+        assert.equal(stored, recordId);
+        const path = `/vc-holder/credential/record/${recordId}`;
+        assert.equal((await ask("GET", path)).json["record_id"], recordId, recordId);
+        assert.equal((await ask("DELETE", path)).status, 200, recordId);
+        isProblem(await ask("GET", path), 404);
+      }
+      for (const recordId of refused)
+        isInvalid(await ask("POST", "/vc-holder/store", { ...credential, record_id: recordId }), [
+          "body",
+          "record_id",
+        ]);
     });
 
     test("the same Idempotency-Key keeps one record", async () => {

@@ -142,7 +142,12 @@ describe("whatever is sent to any operation of the description", () => {
         const fields = Object.entries(schema.properties ?? {}).map(
           ([name, field]) => [name, valueOf(field)] as const,
         );
-        return fc.record(Object.fromEntries(fields), { requiredKeys: [...(schema.required ?? [])] });
+        const known = fc.record(Object.fromEntries(fields), { requiredKeys: [...(schema.required ?? [])] });
+        const { additionalProperties: other = false } = schema;
+        if (typeof other === "boolean") return known;
+        const member = fc.oneof(valueOf(other), fc.jsonValue({ maxDepth: 1 }));
+        const more = fc.dictionary(fc.stringMatching(/^[a-z ]{12,40}$/), member, { minKeys: 1, maxKeys: 4 });
+        return fc.tuple(known, fc.oneof(fc.constant({}), more)).map(([own, odd]) => ({ ...odd, ...own }));
       }
       case "array":
         return fc.array(schema.items === undefined ? fc.jsonValue() : valueOf(schema.items), {

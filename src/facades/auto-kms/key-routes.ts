@@ -69,7 +69,7 @@ export const keyRoutes: readonly AnyFacadeRoute[] = [
         body.map((item) => item.name),
         () => new KeysteadError("key_exists"),
       );
-      return eachInTurn(body, (item) => create(call, item));
+      return eachInTurn(body, (item, at) => create(call.ofItem(at), item));
     },
   }),
   facadeRoute({
@@ -141,10 +141,7 @@ export const keyRoutes: readonly AnyFacadeRoute[] = [
     status: 200,
     params: idParams,
     response: deleted,
-    async serve(call, { params }) {
-      await remove(call, await getKey(call, params.id));
-      return { deleted: 1 };
-    },
+    serve: (call, { params }) => removeAll(call, [params.id]),
   }),
   facadeRoute({
     method: "PATCH",
@@ -177,12 +174,11 @@ export const keyRoutes: readonly AnyFacadeRoute[] = [
     status: 200,
     body: many(keyReference),
     response: deleted,
-    async serve(call, { body }) {
-      const ids = new Set(body.map((item) => (typeof item === "string" ? item : item.id)));
-      const keys = await eachInTurn([...ids], (keyId) => getKey(call, keyId));
-      await eachInTurn(keys, (key) => remove(call, key));
-      return { deleted: keys.length };
-    },
+    serve: (call, { body }) =>
+      removeAll(
+        call,
+        body.map((item) => (typeof item === "string" ? item : item.id)),
+      ),
   }),
 ];
 
@@ -207,9 +203,9 @@ async function create(call: FacadeCall, item: z.output<typeof created>): Promise
     labels: undefined,
     rotationPeriodDays: undefined,
     aliases: alias === undefined ? undefined : [{ scheme: SCHEME, text: alias, isShown: true }],
+    state: item.status,
   });
-  if (item.status !== "disabled") return shown(key);
-  return shown(await call.perform(keyDisable, { name: key.id, version: undefined }));
+  return shown(key);
 }
 
 async function changeMany(
@@ -222,25 +218,31 @@ async function changeMany(
   );
   const keys = await eachInTurn(items, (item) => getKey(call, item.id));
   for (const [at, key] of keys.entries()) assertChangeable(key, items[at] ?? {});
-  return eachInTurn(keys, (key, at) => change(call, key, items[at] ?? {}));
+  return eachInTurn(keys, (key, at) => change(call.ofItem(at), key, items[at] ?? {}));
 }
 
+/**
+ * One change at most, so that all of it is done or nothing. Which operation that is depends on what was asked for alone, not
+ * on what is there: then it is known again under its idempotency key.
+ */
 async function change(call: FacadeCall, key: Key, item: Changed): Promise<ShownKey> {
   assertChangeable(key, item);
-  let now = key;
-  if (item.name !== undefined && item.name !== shown(key).name) {
-    const { native, alias } = namesOf(item.name);
-    now = await call.perform(keyUpdate, {
-      name: key.id,
-      update: { name: native },
+  const { id: keyId } = key;
+  const { name: wantedName, status: wantedStatus } = item;
+  // A revoked key is shown as disabled, and is left as it is.
+  const state = wantedStatus === shown(key).status ? undefined : wantedStatus;
+  if (wantedName !== undefined) {
+    const { native, alias } = namesOf(wantedName);
+    const input = {
+      name: keyId,
+      update: { name: native, state },
       alias: { scheme: SCHEME, text: alias },
-    });
+    };
+    return shown(await call.perform(keyUpdate, input, { id: keyId, name: wantedName, status: wantedStatus }));
   }
-  if (item.status !== undefined && item.status !== shown(now).status) {
-    const operation = item.status === "enabled" ? keyEnable : keyDisable;
-    now = await call.perform(operation, { name: key.id, version: undefined });
-  }
-  return shown(now);
+  if (wantedStatus === undefined || key.state === "revoked") return shown(key);
+  const operation = wantedStatus === "enabled" ? keyEnable : keyDisable;
+  return shown(await call.perform(operation, { name: keyId, version: undefined }));
 }
 
 /** Throws for what would change what stands for good. */
@@ -253,8 +255,21 @@ function assertChangeable(key: Key, item: Changed): void {
     throw new KeysteadError("conflict", { detail: "Key is revoked and stays disabled" });
 }
 
-async function remove(call: FacadeCall, key: Key): Promise<void> {
-  await call.perform(keyScheduleDeletion, { name: key.id, days: DELETION_DAYS, freesNames: true });
+/** Deletes keys, each once. All have to be there before the first goes. */
+async function removeAll(call: FacadeCall, ids: readonly string[]): Promise<{ deleted: number }> {
+  const removals = [...new Set(ids)].map((keyId, at) => ({
+    part: call.ofItem(at),
+    input: { name: keyId, days: DELETION_DAYS, freesNames: true },
+  }));
+  const found = await eachInTurn(removals, async (removal) => {
+    const { part, input } = removal;
+    const key = await part.findUnlessGone(() => getKey(part, input.name), keyScheduleDeletion, input);
+    return key === undefined ? undefined : removal;
+  });
+  for (const removal of found) {
+    if (removal !== undefined) await removal.part.perform(keyScheduleDeletion, removal.input);
+  }
+  return { deleted: removals.length };
 }
 
 /** One after the other: a caller's many items take no more of the service at once than one. */

@@ -65,7 +65,7 @@ export const versionRoutes: readonly AnyFacadeRoute[] = [
     body: z.union([created, many(created)]),
     response: z.union([versionAnswer, z.array(versionAnswer)]),
     serve: (call, { body }) =>
-      Array.isArray(body) ? eachInTurn(body, (item) => add(call, item)) : add(call, body),
+      Array.isArray(body) ? eachInTurn(body, (item, at) => add(call.ofItem(at), item)) : add(call, body),
   }),
   facadeRoute({
     method: "GET",
@@ -211,7 +211,7 @@ async function getVersion(
   call: FacadeCall,
   versionId: string,
 ): Promise<{ readonly key: Key; readonly shown: ShownVersion }> {
-  const keyId = await call.keyIdOfPrefix(versionId.slice(0, PREFIX_CHARACTERS));
+  const keyId = await keyIdOf(call, versionId);
   try {
     const key = await getKey(call, keyId);
     const shown = shownVersions(key).find((candidate) => candidate.id === versionId);
@@ -236,15 +236,29 @@ async function confirm(call: FacadeCall, versionId: string, item: Changed): Prom
 }
 
 async function removeAll(call: FacadeCall, ids: readonly string[]): Promise<{ deleted: number }> {
-  const found = await eachInTurn([...new Set(ids)], (one) => getVersion(call, one));
-  for (const { key, shown } of found) {
-    if (shown.version === primaryVersion(key))
+  const found = await eachInTurn([...new Set(ids)], async (versionId, at) => {
+    const part = call.ofItem(at);
+    const input = { name: await keyIdOf(part, versionId), version: numberOf(versionId) };
+    const version = await part.findUnlessGone(() => getVersion(part, versionId), keyDisable, input);
+    return { part, input, version };
+  });
+  for (const { version } of found) {
+    if (version !== undefined && version.shown.version === primaryVersion(version.key))
       throw new KeysteadError("conflict", { detail: "The primary version cannot be deleted" });
   }
-  await eachInTurn(found, ({ key, shown }) =>
-    call.perform(keyDisable, { name: key.id, version: shown.version }),
-  );
+  for (const { part, input, version } of found) {
+    if (version !== undefined) await part.perform(keyDisable, input);
+  }
   return { deleted: found.length };
+}
+
+function keyIdOf(call: FacadeCall, versionId: string): Promise<string> {
+  return call.keyIdOfPrefix(versionId.slice(0, PREFIX_CHARACTERS));
+}
+
+/** The number in a version's id. */
+function numberOf(versionId: string): number {
+  return Number.parseInt(versionId.slice(PREFIX_CHARACTERS), 16);
 }
 
 function shownVersions(key: Key): ShownVersion[] {

@@ -77,7 +77,7 @@ export const keyRoutes: readonly AnyFacadeRoute[] = [
     async serve(call, { params }) {
       const home = await call.atHome();
       const name = await home.keyIdOfAlias(SCHEME, params.keyReference);
-      return shown(await home.perform(dekRotate, { name }));
+      return shown(await home.perform(dekRotate, { name }, params));
     },
   }),
   facadeRoute({
@@ -90,7 +90,9 @@ export const keyRoutes: readonly AnyFacadeRoute[] = [
     async serve(call, { params }) {
       const home = await call.atHome();
       const name = await home.keyIdOfAlias(SCHEME, params.keyReference);
-      await home.perform(keyScheduleDeletion, { name, days: DELETION_DAYS, freesNames: true });
+      const input = { name, days: DELETION_DAYS, freesNames: true };
+      // By its reference, which leads nowhere once the key is deleted.
+      await home.perform(keyScheduleDeletion, input, params);
       return undefined;
     },
   }),

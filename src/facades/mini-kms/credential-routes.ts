@@ -21,6 +21,11 @@ const BODY_BYTES_MAX = 512 * 1024;
 const wellFormed = (text: string): boolean => text.isWellFormed();
 const text = z.string().max(2048).refine(wellFormed, "Input should be well-formed Unicode");
 const id = text.min(1).max(512);
+/** What stands in a path as it is (RFC 3986 `pchar` without percent-encoding): else the record could never be asked for. */
+const recordId = id.regex(
+  /^(?!\.{1,2}$)[A-Za-z0-9._~!$&'()*+,;=:@-]+$/,
+  "Input should be letters, digits and characters that a path takes as they are",
+);
 const list = z.array(text).max(LIST_ITEMS_MAX);
 const tagText = text.max(512);
 const tags = z
@@ -52,7 +57,7 @@ const stored = z.strictObject({
   cred_value: value,
   given_id: id.nullish(),
   cred_tags: tags.nullish(),
-  record_id: id.nullish(),
+  record_id: recordId.nullish(),
 });
 const record = z.strictObject({
   contexts: z.array(z.string()),

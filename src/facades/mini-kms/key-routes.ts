@@ -162,13 +162,17 @@ export const keyRoutes: readonly AnyFacadeRoute[] = [
       inProfile(call, {
         operation: keyScheduleDeletion,
         async use(profile) {
-          const view = await get(profile, params.kid);
-          await profile.perform(keyScheduleDeletion, {
-            name: view.id,
-            days: DELETION_DAYS,
-            freesNames: true,
-          });
-          return { message: "Key deleted", kid: view.kid };
+          const { id: name } = await profile.keyOfKid(params.kid);
+          const input = { name, days: DELETION_DAYS, freesNames: true };
+          // By its kid, which leads nowhere once the key is deleted.
+          const view = await profile.findUnlessGone(
+            () => get(profile, params.kid),
+            keyScheduleDeletion,
+            input,
+            params,
+          );
+          if (view !== undefined) await profile.perform(keyScheduleDeletion, input, params);
+          return { message: "Key deleted", kid: view?.kid ?? params.kid };
         },
         absent: noKey,
       }),

@@ -120,7 +120,7 @@ class FacadeExchange implements Exchange {
     const held = <T>(place: "path" | "query" | "body", schema: z.ZodType<T>, value: unknown): T => {
       const result = schema.safeParse(value);
       if (result.success) return result.data;
-      issues.push(...wireIssues(place, result.error.issues, value));
+      issues.push(...wireIssues(place, schema, result.error.issues, value));
       return undefined as T;
     };
     const params = row.params === undefined ? undefined : held("path", row.params, request.params);

@@ -31,8 +31,10 @@ export class FacadeCall {
   readonly #door: Door;
   readonly #request: WireRequest;
   readonly #recordRefusal: RecordRefusal;
-  /** Shared with the calls made of this one: mutations under one idempotency key are told apart by their order. */
+  /** Shared with the calls made of this one. */
   readonly #progress: { mutations: number; replays: number };
+  /** Which item of the request's array this call is about; 0 where there is no array. */
+  readonly #place: number;
 
   constructor(
     door: Door,
@@ -42,6 +44,7 @@ export class FacadeCall {
     project: string,
     recordRefusal?: RecordRefusal,
     progress = { mutations: 0, replays: 0 },
+    place = 0,
   ) {
     this.caller = caller;
     this.requestId = requestId;
@@ -50,6 +53,7 @@ export class FacadeCall {
     this.#request = request;
     this.#recordRefusal = recordRefusal;
     this.#progress = progress;
+    this.#place = place;
   }
 
   /** A header of the request by its lower-case name. */
@@ -66,15 +70,49 @@ export class FacadeCall {
   /**
    * Does one operation, with its own decision and its own audit entry. Rejects with a KeysteadError.
    * @param input the operation's input, or what makes it: what that throws is recorded as the operation's refusal
+   * @param asked what the client asked for, where the input is made of what is there now: a request that comes again under
+   * its idempotency key is known by this
    */
-  perform<I extends object, O>(operation: Operation<I, O>, input: I | (() => I)): Promise<O> {
-    const ordinal = operation.replay === undefined ? 0 : ++this.#progress.mutations;
-    return this.#door.perform(operation, {
+  perform<I extends object, O>(
+    operation: Operation<I, O>,
+    input: I | (() => I),
+    asked?: Readonly<Record<string, unknown>>,
+  ): Promise<O> {
+    if (operation.replay !== undefined) this.#progress.mutations++;
+    const known = asked === undefined ? operation : { ...operation, idempotentInput: () => asked };
+    return this.#door.perform(known, {
       ...this.#origin(),
       parse: typeof input === "function" ? input : () => input,
-      idempotencyKey: () => this.#idempotencyKey(ordinal),
+      idempotencyKey: () => this.#idempotencyKey(),
       onReplayed: () => this.#progress.replays++,
     });
+  }
+
+  /**
+   * What `find` finds, for `operation` to take away. Undefined where nothing is found any more since this request took it
+   * away before, under the same idempotency key; whatever else is not there stays a refusal.
+   * @param input what the operation is given when it takes away what was found, and `asked` as in `perform`
+   */
+  async findUnlessGone<T, I extends object, O>(
+    find: () => Promise<T>,
+    operation: Operation<I, O>,
+    input: I,
+    asked?: Readonly<Record<string, unknown>>,
+  ): Promise<T | undefined> {
+    try {
+      return await find();
+    } catch (thrown) {
+      const gone = asKeysteadError(thrown);
+      if (gone.status !== 404 || this.#request.header(IDEMPOTENCY_KEY_HEADER) === undefined) throw gone;
+      const again = {
+        ...operation,
+        run(): never {
+          throw gone;
+        },
+      };
+      await this.perform(again, input, asked);
+      return undefined;
+    }
   }
 
   /** Records that what came fits no operation, and rejects with why. */
@@ -89,15 +127,15 @@ export class FacadeCall {
 
   /** The same request in another project. */
   inProject(project: string): FacadeCall {
-    return new FacadeCall(
-      this.#door,
-      this.#request,
-      this.caller,
-      this.requestId,
-      project,
-      this.#recordRefusal,
-      this.#progress,
-    );
+    return this.#derived(project, this.#place);
+  }
+
+  /**
+   * The part of the request that one item of its array is. What is changed for it is remembered under its place: so a
+   * request whose items were done in part does the others when it comes again under its idempotency key.
+   */
+  ofItem(place: number): FacadeCall {
+    return this.#derived(this.project, place);
   }
 
   /** The same request in the caller's own project, where it is a client. Without a promise where that is at hand. */
@@ -150,15 +188,28 @@ export class FacadeCall {
     return keyIdOfPrefix(this.#door.services, this.project, prefix);
   }
 
+  #derived(project: string, place: number): FacadeCall {
+    return new FacadeCall(
+      this.#door,
+      this.#request,
+      this.caller,
+      this.requestId,
+      project,
+      this.#recordRefusal,
+      this.#progress,
+      place,
+    );
+  }
+
   #origin(): Omit<Call<unknown>, "parse"> {
     const { caller, project, requestId } = this;
     const { address, proxy } = this.#request;
     return { caller, project, requestId, address, proxy, recordRefusal: this.#recordRefusal };
   }
 
-  #idempotencyKey(ordinal: number): string | undefined {
+  #idempotencyKey(): string | undefined {
     const key = parseIdempotencyKey(this.#request.header(IDEMPOTENCY_KEY_HEADER));
     // A line feed is in no key that a client can send.
-    return key === undefined || ordinal === 1 ? key : `${key}\n${ordinal}`;
+    return key === undefined || this.#place === 0 ? key : `${key}\n${this.#place}`;
   }
 }

@@ -34,12 +34,21 @@ const expectedTypes: Readonly<Record<string, { readonly type: string; readonly w
   record: { type: "dict_type", what: "dictionary" },
 };
 
-/** A schema's issues as such; `value` is what came, to tell what is absent from what is ill-typed. */
+/** What a schema found in `value`. */
 export function wireIssues(
   place: "path" | "query" | "body",
+  schema: z.core.$ZodType,
   issues: readonly z.core.$ZodIssue[],
   value: unknown,
 ): WireIssue[] {
+  return issuesOf(place, issues, value).map((issue) => ({
+    ...issue,
+    loc: [place, ...inOwnNames(schema, issue.loc.slice(1))],
+  }));
+}
+
+/** `value` is what came, to tell what is absent from what is ill-typed. Places still have the client's names in them. */
+function issuesOf(place: string, issues: readonly z.core.$ZodIssue[], value: unknown): WireIssue[] {
   return issues.slice(0, ISSUES_MAX).flatMap((issue) => {
     const loc = [place, ...issue.path.map((part) => (typeof part === "number" ? part : String(part)))];
     if (issue.code === "unrecognized_keys") {
@@ -51,7 +60,7 @@ export function wireIssues(
       );
       const at = valueAt(value, issue.path);
       if (branch !== undefined) {
-        return wireIssues(place, branch, at).map((inner) => ({
+        return issuesOf(place, branch, at).map((inner) => ({
           ...inner,
           loc: [...loc, ...inner.loc.slice(1)],
         }));
@@ -59,6 +68,39 @@ export function wireIssues(
     }
     return [{ loc, ...wordsFor(issue, valueAt(value, issue.path) === undefined) }];
   });
+}
+
+/** A place in what a schema is held against, with `?` for every name that is none of the schema's. */
+function inOwnNames(
+  schema: z.core.$ZodType,
+  path: readonly (string | number)[],
+): readonly (string | number)[] {
+  let at = structuresOf(schema);
+  return path.map((part) => {
+    at = at.flatMap(({ _zod: { def } }) => {
+      if (typeof part === "number") return isArray(def) ? structuresOf(def.element) : [];
+      const field = isObject(def) && Object.hasOwn(def.shape, part) ? def.shape[part] : undefined;
+      return field === undefined ? [] : structuresOf(field);
+    });
+    return typeof part === "number" || at.length > 0 ? part : "?";
+  });
+}
+
+/** The schemas that say what a value is made of, behind those that say whether it may be absent, or what becomes of it. */
+function structuresOf(schema: z.core.$ZodType): readonly z.core.$ZodType[] {
+  const { def } = schema._zod;
+  if ("innerType" in def) return structuresOf((def as z.core.$ZodOptionalDef).innerType);
+  if (def.type === "pipe") return structuresOf((def as z.core.$ZodPipeDef).in);
+  if (def.type === "union") return (def as z.core.$ZodUnionDef).options.flatMap(structuresOf);
+  return [schema];
+}
+
+function isArray(def: z.core.$ZodTypeDef): def is z.core.$ZodArrayDef {
+  return def.type === "array";
+}
+
+function isObject(def: z.core.$ZodTypeDef): def is z.core.$ZodObjectDef {
+  return def.type === "object";
 }
 
 function wordsFor(issue: z.core.$ZodIssue, isAbsent: boolean): { msg: string; type: string } {
