@@ -5,8 +5,7 @@
  * Invariant: bytes go out exactly as they are; other text that came over the network can't control the terminal.
  */
 import { Buffer } from "node:buffer";
-import { writeFileSync } from "node:fs";
-import { InputFailed } from "./input.ts";
+import { writeWholeFile } from "./file-in-the-making.ts";
 
 export type Field = string | number | boolean | undefined;
 /** An item's fields in the order of their showing, by the names that the API gives them. */
@@ -86,16 +85,12 @@ export class Output {
   }
 
   /**
-   * A result that is bytes: to a file (made with access for its owner only) or to standard output, exactly as they are.
+   * A result that is bytes: to a file (its owner's alone, and replaced whole) or to standard output, exactly as they are.
    * On a terminal alone a line end follows, so that the prompt stands on its own line.
    */
   async bytes(bytes: Uint8Array, path: string | undefined, json: unknown): Promise<void> {
     if (path !== undefined && path !== "-") {
-      try {
-        writeFileSync(path, bytes, { mode: 0o600 });
-      } catch {
-        throw new InputFailed("the file for the result cannot be written");
-      }
+      await writeWholeFile(path, bytes);
       return;
     }
     if (this.options.json) return this.#json(json);
