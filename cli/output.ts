@@ -36,12 +36,12 @@ export class Output {
   async record(fields: Fields, json: unknown = fields): Promise<void> {
     if (this.options.json) return this.#json(json);
     const shown = Object.entries(fields).filter(([, value]) => value !== undefined);
-    const width = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
-    const lines = shown.map(([name, value]) =>
-      this.options.terminal
-        ? `${this.#dim(labelOf(name).padEnd(width))}${visibleText(String(value))}`
-        : `${name}\t${visibleText(String(value))}`,
-    );
+    const labels = shown.map(([name]) => visibleText(this.options.terminal ? labelOf(name) : name));
+    const width = Math.max(0, ...labels.map((label) => label.length)) + 2;
+    const lines = shown.map(([, value], i) => {
+      const [label = "", text] = [labels[i], visibleText(String(value))];
+      return this.options.terminal ? `${this.#dim(label.padEnd(width))}${text}` : `${label}\t${text}`;
+    });
     await this.#write(lines.map((line) => `${line}\n`).join(""));
   }
 
@@ -58,10 +58,10 @@ export class Output {
   ): Promise<void> {
     let count = 0;
     // The list opens with its first page: a refusal leaves standard output empty.
-    let opening = `{${JSON.stringify(name)}:[`;
+    let opening = `{${jsonText(name)}:[`;
     for await (const page of pages) {
       if (this.options.json) {
-        const items = page.map((item) => JSON.stringify(item)).join(",");
+        const items = page.map(jsonText).join(",");
         await this.#write(opening + (count > 0 && items !== "" ? "," : "") + items);
         opening = "";
       } else {
@@ -71,7 +71,7 @@ export class Output {
     }
     const cursor = nextCursor();
     if (this.options.json) {
-      await this.#write(cursor === undefined ? "]}\n" : `],"next_cursor":${JSON.stringify(cursor)}}\n`);
+      await this.#write(cursor === undefined ? "]}\n" : `],"next_cursor":${jsonText(cursor)}}\n`);
       return;
     }
     if (this.options.terminal && count === 0) this.remark(`no ${name}`);
@@ -81,7 +81,13 @@ export class Output {
   /** A result that is one line of text, or as JSON whatever `json` is. */
   async line(text: string, json: unknown): Promise<void> {
     if (this.options.json) return this.#json(json);
-    await this.#write(`${text}\n`);
+    await this.#write(`${visibleText(text)}\n`);
+  }
+
+  /** The same with several lines: PEM, a report. */
+  async lines(text: string, json: unknown): Promise<void> {
+    if (this.options.json) return this.#json(json);
+    await this.#write(`${text.split("\n").map(visibleText).join("\n")}\n`);
   }
 
   /**
@@ -110,7 +116,7 @@ export class Output {
   }
 
   #json(value: unknown): Promise<void> {
-    return this.#write(`${JSON.stringify(value)}\n`);
+    return this.#write(`${jsonText(value)}\n`);
   }
 
   #write(text: string): Promise<void> {
@@ -122,7 +128,7 @@ export class Output {
     if (!this.options.terminal) return rows.map((row) => `${row.join("\t")}\n`).join("");
     const [first] = items;
     if (first === undefined) return "";
-    const header = Object.keys(first).map((name) => labelOf(name).toUpperCase());
+    const header = Object.keys(first).map((name) => visibleText(labelOf(name)).toUpperCase());
     const widths = header.map((title, i) =>
       Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)),
     );
@@ -141,11 +147,19 @@ export class Output {
   }
 }
 
-/** Text whose control characters (line ends, tabs and a terminal's commands among them) are shown instead of obeyed. */
+/** What a terminal may obey: control characters, line ends and tabs among them, and what turns the direction of text. */
+const obeyed = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+
+/** Text whose control characters are shown instead of obeyed. */
 export function visibleText(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  return text.replaceAll(obeyed, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+/** A value as JSON on one line. Such characters are in strings only, where JSON has an escape for each. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value).replaceAll(obeyed, (character) =>
+    // One half of a pair at a time.
+    character.replaceAll(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`),
   );
 }
 

@@ -2,13 +2,16 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { FileInTheMaking } from "../../cli/file-in-the-making.ts";
 import { Output } from "../../cli/output.ts";
+import { runCli } from "./cli-process.ts";
 import { serviceFor, startDev, temporaryFolder } from "../harness.ts";
-import { LAUNCHER } from "../server-process.ts";
+import { LAUNCHER, REPOSITORY } from "../server-process.ts";
 
 const SECRET = Buffer.from("a secret");
 
@@ -55,5 +58,75 @@ describe("a result in a file", () => {
       await assert.rejects(FileInTheMaking.begin(path, true), { name: "InputFailed" });
     }
     assert.ok(lstatSync(pipe).isFIFO());
+  });
+});
+
+/** Clears the screen, sets the clipboard, is an 8-bit control sequence, and turns the text around. */
+const HOSTILE = "\u001b[2J\u001b]52;c;AA==\u0007\u009b2J\u202e";
+const obeyed = /[\p{Cc}\p{Cf}]/u;
+
+describe("text from a hostile server", () => {
+  const PEM = "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n";
+  const answer = {
+    ...{ ciphertext: `a${HOSTILE}\nb`, version: 1, token: HOSTILE, id: HOSTILE },
+    ...{ status: "ok", checks: { [HOSTILE]: HOSTILE } },
+    ...{ public_key_pem: PEM + HOSTILE, jwk: { kty: HOSTILE } },
+    ...{ results: [{ ciphertext: HOSTILE, version: 1 }] },
+  };
+  const server = createServer((request, response) => {
+    request.resume().on("end", () => response.end(JSON.stringify(answer)));
+  });
+  before(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)));
+  after(() => server.close());
+
+  test("is shown and not obeyed, whatever prints it", async () => {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const commands: [string[], number][] = [
+      [["encrypt", "k", "x"], 1],
+      [["encrypt", "k", "--batch", "-"], 1],
+      [["data-key", "k", "--wrapped-only"], 1],
+      [["token", "create", "billing"], 1],
+      [["health"], 2],
+      [["health", "--json"], 1],
+      [["key", "public", "k"], 4],
+      [["key", "public", "k", "--format", "jwk"], 1],
+    ];
+    const results = await Promise.all(
+      commands.map(([args]) => runCli(["--url", url, "--token", "t", ...args], { stdin: "x" })),
+    );
+    for (const [i, { status, stdout, stderr }] of results.entries()) {
+      const [args, count] = commands[i]!;
+      assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
+      const lines = stdout.replace(/\n$/, "").split("\n");
+      assert.equal(lines.length, count, stdout);
+      for (const line of lines) assert.doesNotMatch(line.replaceAll("\t", ""), obeyed, args.join(" "));
+      if (args.includes("--json")) assert.deepEqual(JSON.parse(stdout), answer);
+    }
+  });
+
+  test("names nothing on a terminal that it could obey", async () => {
+    const program = `
+      import { Output } from ${JSON.stringify(join(REPOSITORY, "cli/output.ts"))};
+      const output = new Output({ json: false, terminal: true, colour: false });
+      const fields = { [${JSON.stringify(HOSTILE)}]: 1 };
+      await output.record(fields);
+      await output.list("keys", (async function* () { yield [fields]; })(), (item) => item);`;
+    const child = spawn(process.execPath, ["-e", program], { env: {}, stdio: ["ignore", "pipe", "inherit"] });
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (part) => (text += String(part)));
+    await once(child, "close");
+    assert.equal(text.split("\n").length, 4, text);
+    assert.doesNotMatch(text.replaceAll("\n", ""), obeyed);
+  });
+});
+
+describe("a data key", () => {
+  const service = serviceFor(() => startDev());
+
+  test("and its encrypted form do not both go to standard output as bytes", async () => {
+    const env = { KEYSTEAD_URL: service().url };
+    await runCli(["key", "create", "orders"], { env });
+    const { status, stdout } = await runCli(["data-key", "orders", "--out", "-", "--json"], { env });
+    assert.deepEqual([status, stdout], [2, ""]);
   });
 });
