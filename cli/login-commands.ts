@@ -34,7 +34,7 @@ Example:
         account,
         password,
       );
-      context.sessions.set(url, login);
+      await context.sessions.change(url, login);
       await showLogin(context, login);
     });
 
@@ -46,7 +46,7 @@ Example:
       const session = context.sessions.get(url);
       if (session === undefined) throw new UsageError("there is no session at this server");
       // Forgotten even where the server cannot be told: then it ends by its time.
-      context.sessions.set(url, undefined);
+      await context.sessions.change(url, undefined);
       await new KeysteadClient({ url, timeoutMs, tryTimeoutMs, token: session.token }).login.revoke();
       await context.output().done(`logged out ${session.account}`, { status: "logged_out" });
     });
@@ -177,7 +177,7 @@ Example:
       const [password = ""] = await readNewPassword();
       const { url, timeoutMs, tryTimeoutMs } = context.connection();
       const login = await new KeysteadClient({ url, timeoutMs, tryTimeoutMs }).signup.redeem(token, password);
-      context.sessions.set(url, login);
+      await context.sessions.change(url, login);
       await showLogin(context, login);
     });
 }

@@ -29,7 +29,8 @@ export function sessionCredentials(
       if (current === undefined) throw new SessionEnded();
       if (isGood(current)) return credentialOf(current);
       const next = await refreshed(login, current.refresh_token);
-      file.set(url, next);
+      // A login or logout that did not get the lock: what it left is not this session's.
+      if (file.get(url)?.refresh_token === current.refresh_token) await file.set(url, next);
       if (next === undefined) throw new SessionEnded();
       return credentialOf(next);
     });
