@@ -6,6 +6,7 @@
  */
 import { Buffer } from "node:buffer";
 import { writeWholeFile } from "./file-in-the-making.ts";
+import { InputFailed } from "./input.ts";
 
 export type Field = string | number | boolean | undefined;
 /** An item's fields in the order of their showing, by the names that the API gives them. */
@@ -163,13 +164,14 @@ export function jsonText(value: unknown): string {
   );
 }
 
-/** Writes all bytes; resolves when they have left this process. */
+/** Writes all bytes; resolves when they have left this process. A reader that went away ends it. */
 export async function writeAll(stream: NodeJS.WritableStream, bytes: Uint8Array): Promise<void> {
   if (bytes.length === 0) return;
   await new Promise<void>((resolve, reject) => {
     stream.write(bytes, (error) => {
-      if (error) reject(error);
-      else resolve();
+      if (!error) resolve();
+      else if ((error as NodeJS.ErrnoException).code === "EPIPE") process.exit(1);
+      else reject(new InputFailed("standard output cannot be written"));
     });
   });
 }
