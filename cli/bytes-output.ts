@@ -1,6 +1,7 @@
 /** A result that is bytes which people move as text: base64 by itself, the bytes with `--raw`, a file with `--out`. */
 import { Buffer } from "node:buffer";
 import type { Output } from "./output.ts";
+import { UsageError } from "./usage-error.ts";
 
 export interface BytesOutputFlags {
   readonly raw?: true;
@@ -22,14 +23,14 @@ export async function writeBytesResult(
   else await writeTextResult(output, text, out, json);
 }
 
-/** Prints a line, or writes it into the file. */
+/** Prints text, or writes it into the file. */
 export async function writeTextResult(
   output: Output,
   text: string,
   out: string | undefined,
   json: unknown,
 ): Promise<void> {
-  if (out === undefined) await output.line(text, json);
+  if (out === undefined) await output.lines(text, json);
   else await output.bytes(Buffer.from(`${text}\n`), out, json);
 }
 
@@ -42,6 +43,8 @@ export async function writeSecretAndCiphertext(
   { name, secret, ciphertext, version }: SecretAndCiphertext,
   out: string | undefined,
 ): Promise<void> {
+  // Standard output is the encrypted form's: the two could not be told apart.
+  if (out === "-") throw new UsageError("--out takes a file here; leave it out to print both");
   if (out !== undefined) {
     await output.bytes(secret, out, undefined);
     await output.line(ciphertext, { ciphertext, version });

@@ -12,6 +12,7 @@ import { inputFile, withInputFlags, type InputFlags } from "./input-flags.ts";
 import { readInput, readInputFile, readTextInput } from "./input.ts";
 import { assertBatchAlone, notOneLine, runLineBatch } from "./line-batch.ts";
 import { parseVersion } from "./numbers.ts";
+import { visibleText } from "./output.ts";
 import { UsageError } from "./usage-error.ts";
 
 const LINE_FEED = 0x0a;
@@ -86,13 +87,13 @@ Examples:
               key,
               lines.map((plaintext) => ({ plaintext, aad })),
             ),
-          line: ({ ciphertext }) => Buffer.from(ciphertext),
+          line: ({ ciphertext }) => Buffer.from(visibleText(ciphertext)),
           json: (result) => result,
         });
       }
       const plaintext = await readInput({ value, file: inputFile(flags), what: "the plaintext" });
       const result = await client.key.encrypt(key, plaintext, { aad, version });
-      await writeTextResult(context.output(), result.ciphertext, flags.out, result);
+      await writeTextResult(context.output(), visibleText(result.ciphertext), flags.out, result);
     });
 }
 
@@ -180,13 +181,13 @@ Examples:
             const items = lines.map((line) => ({ ciphertext: textOf(line), aad, toAad }));
             return client.key.reencryptBatch(key, items, target);
           },
-          line: ({ ciphertext }) => Buffer.from(ciphertext),
+          line: ({ ciphertext }) => Buffer.from(visibleText(ciphertext)),
           json: (result) => result,
         });
       }
       const ciphertext = await readTextInput({ value, file: inputFile(flags), what: "the ciphertext" });
       const result = await client.key.reencrypt(key, ciphertext, { aad, toAad, ...target });
-      await writeTextResult(context.output(), result.ciphertext, flags.out, result);
+      await writeTextResult(context.output(), visibleText(result.ciphertext), flags.out, result);
     });
 }
 

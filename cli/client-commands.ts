@@ -87,13 +87,13 @@ async function asClient<T>(
     } catch (error) {
       // Its end is no error of whoever asks: a new login follows.
       if (!isOver(error)) throw error;
-      sessions.set(place, undefined);
+      await sessions.change(place, undefined);
     }
   }
   const pass = settings.pass ?? (await readPasswords(["Password"]))[0];
   const client = new GoKmsClient({ url, user, pass, timeoutMs });
   const { token, ttl } = await client.login();
-  sessions.set(place, { token, expiresAtMs: Date.now() + ttl });
+  await sessions.change(place, { token, expiresAtMs: Date.now() + ttl });
   return act(client);
 }
 

@@ -27,6 +27,8 @@ export interface Connection {
   readonly token: string | CredentialSource | undefined;
   readonly project: string | undefined;
   readonly timeoutMs: number | undefined;
+  /** Where `--timeout` says how long a request may take, one try may take as long. */
+  readonly tryTimeoutMs: number | undefined;
 }
 
 /** A client's login at Go KMS's API. */
@@ -74,6 +76,7 @@ export class CommandContext {
       token: this.#token() ?? sessionCredentials(this.sessions, { url, timeoutMs }),
       project: this.project(),
       timeoutMs,
+      tryTimeoutMs: timeoutMs,
     };
   }
 

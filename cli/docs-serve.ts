@@ -48,7 +48,7 @@ Example:
     .action(async (flags: ServeFlags) => {
       process.umask(0o077);
       const { host, port } = addressOf(flags.addr);
-      const isLocal = host === "localhost" || host === "::1" || host.startsWith("127.");
+      const isLocal = host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
       const callers = callersOf(flags.tokens);
       const tls = tlsOf(flags);
       if (!isLocal && callers === undefined && flags.open !== true) {

@@ -4,11 +4,13 @@
  * `discard`, and the signals that end a program, take away.
  */
 import { unlinkSync } from "node:fs";
-import { lstat, link, open, rename, unlink, type FileHandle } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { appendFile, lstat, link, open, rename, stat, unlink, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { InputFailed } from "./input.ts";
 
 const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** Names of what a process has open: links, whatever they lead to. */
+const openFile = /^\/(?:proc\/|dev\/(?:fd\/|std))/;
 
 export class FileInTheMaking {
   readonly #path: string;
@@ -35,13 +37,13 @@ export class FileInTheMaking {
 
   /**
    * Begins it.
-   * @param replaces whether a file of this name may be replaced
-   * @throws InputFailed where there is one and it may not, or the folder cannot be written to
+   * @param replaces whether a file of this name may be replaced; a link is, and not what it leads to
+   * @throws InputFailed where there is one and it may not, or is no file, or the folder cannot be written to
    */
   static async begin(path: string, replaces: boolean): Promise<FileInTheMaking> {
     const there = await lstat(path).catch(() => undefined);
     if (there !== undefined && !replaces) throw exists();
-    if (there?.isDirectory() === true) throw unwritable();
+    if (there?.isDirectory() === true || (await isSpecialFile(path))) throw unwritable();
     const part = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}.part`);
     // Listens for signals before there is anything to take away.
     const file = new FileInTheMaking(path, part, replaces);
@@ -110,6 +112,30 @@ export class FileInTheMaking {
   #forgetSignals(): void {
     for (const signal of ENDING_SIGNALS) process.off(signal, this.#onSignal);
   }
+}
+
+/** Writes a whole file in this way; what is a device, a pipe or a file that is open already takes the bytes as it is. */
+export async function writeWholeFile(path: string, bytes: Uint8Array): Promise<void> {
+  if (await isSpecialFile(path)) {
+    await appendFile(path, bytes).catch(() => {
+      throw unwritable();
+    });
+    return;
+  }
+  const file = await FileInTheMaking.begin(path, true);
+  try {
+    await file.write(bytes);
+    await file.finish();
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+}
+
+async function isSpecialFile(path: string): Promise<boolean> {
+  if (openFile.test(resolve(path))) return true;
+  const there = await stat(path).catch(() => undefined);
+  return there !== undefined && !there.isFile() && !there.isDirectory();
 }
 
 function codeOf(error: unknown): string {

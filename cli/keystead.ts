@@ -3,13 +3,17 @@
  * Invariant: an error is one line on standard error; neither a token nor a secret is ever in it.
  */
 import { CommanderError } from "commander";
-import { errorLine, exitCodeOf, EXIT_USAGE } from "./exit-code.ts";
+import { errorLine, exitCodeOf, EXIT_INPUT, EXIT_USAGE } from "./exit-code.ts";
 import { buildProgram } from "./program.ts";
 import { withDoubleDashes } from "./single-dash.ts";
 import { UsageError } from "./usage-error.ts";
 
 // Whoever reads our output may stop early (head, less): that is no failure worth a message.
-process.stdout.on("error", () => process.exit(1));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(1);
+  // Whoever wrote says so.
+  process.exitCode = EXIT_INPUT;
+});
 process.stderr.on("error", () => process.exit(1));
 void main(process.argv.slice(2));
 

@@ -73,7 +73,7 @@ Examples:
       });
       const output = context.output();
       if (output.options.json) await output.line("", jsonOf(result));
-      else await output.line(reportOf(result), undefined);
+      else await output.lines(reportOf(result), undefined);
       if (result.errors > 0) process.exitCode = EXIT_FAILURE;
     });
 }

@@ -28,10 +28,13 @@ Example:
     )
     .action(async (account: string) => {
       const [password = ""] = await readPasswords(["Password"]);
-      const { url, timeoutMs } = context.connection();
+      const { url, timeoutMs, tryTimeoutMs } = context.connection();
       // Without the credentials of whoever was logged in before.
-      const login = await new KeysteadClient({ url, timeoutMs }).login.create(account, password);
-      context.sessions.set(url, login);
+      const login = await new KeysteadClient({ url, timeoutMs, tryTimeoutMs }).login.create(
+        account,
+        password,
+      );
+      await context.sessions.change(url, login);
       await showLogin(context, login);
     });
 
@@ -39,12 +42,12 @@ Example:
     .command("logout")
     .description("end the session of keystead login")
     .action(async () => {
-      const { url, timeoutMs } = context.connection();
+      const { url, timeoutMs, tryTimeoutMs } = context.connection();
       const session = context.sessions.get(url);
       if (session === undefined) throw new UsageError("there is no session at this server");
       // Forgotten even where the server cannot be told: then it ends by its time.
-      context.sessions.set(url, undefined);
-      await new KeysteadClient({ url, timeoutMs, token: session.token }).login.revoke();
+      await context.sessions.change(url, undefined);
+      await new KeysteadClient({ url, timeoutMs, tryTimeoutMs, token: session.token }).login.revoke();
       await context.output().done(`logged out ${session.account}`, { status: "logged_out" });
     });
 
@@ -172,9 +175,9 @@ Example:
     .action(async (file: string) => {
       const token = readInputFile(file, "the signup token").toString("utf8").trim();
       const [password = ""] = await readNewPassword();
-      const { url, timeoutMs } = context.connection();
-      const login = await new KeysteadClient({ url, timeoutMs }).signup.redeem(token, password);
-      context.sessions.set(url, login);
+      const { url, timeoutMs, tryTimeoutMs } = context.connection();
+      const login = await new KeysteadClient({ url, timeoutMs, tryTimeoutMs }).signup.redeem(token, password);
+      await context.sessions.change(url, login);
       await showLogin(context, login);
     });
 }

@@ -5,7 +5,7 @@
  * Invariant: bytes go out exactly as they are; other text that came over the network can't control the terminal.
  */
 import { Buffer } from "node:buffer";
-import { writeFileSync } from "node:fs";
+import { writeWholeFile } from "./file-in-the-making.ts";
 import { InputFailed } from "./input.ts";
 
 export type Field = string | number | boolean | undefined;
@@ -37,12 +37,12 @@ export class Output {
   async record(fields: Fields, json: unknown = fields): Promise<void> {
     if (this.options.json) return this.#json(json);
     const shown = Object.entries(fields).filter(([, value]) => value !== undefined);
-    const width = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
-    const lines = shown.map(([name, value]) =>
-      this.options.terminal
-        ? `${this.#dim(labelOf(name).padEnd(width))}${visibleText(String(value))}`
-        : `${name}\t${visibleText(String(value))}`,
-    );
+    const labels = shown.map(([name]) => visibleText(this.options.terminal ? labelOf(name) : name));
+    const width = Math.max(0, ...labels.map((label) => label.length)) + 2;
+    const lines = shown.map(([, value], i) => {
+      const [label = "", text] = [labels[i], visibleText(String(value))];
+      return this.options.terminal ? `${this.#dim(label.padEnd(width))}${text}` : `${label}\t${text}`;
+    });
     await this.#write(lines.map((line) => `${line}\n`).join(""));
   }
 
@@ -59,10 +59,10 @@ export class Output {
   ): Promise<void> {
     let count = 0;
     // The list opens with its first page: a refusal leaves standard output empty.
-    let opening = `{${JSON.stringify(name)}:[`;
+    let opening = `{${jsonText(name)}:[`;
     for await (const page of pages) {
       if (this.options.json) {
-        const items = page.map((item) => JSON.stringify(item)).join(",");
+        const items = page.map(jsonText).join(",");
         await this.#write(opening + (count > 0 && items !== "" ? "," : "") + items);
         opening = "";
       } else {
@@ -72,7 +72,7 @@ export class Output {
     }
     const cursor = nextCursor();
     if (this.options.json) {
-      await this.#write(cursor === undefined ? "]}\n" : `],"next_cursor":${JSON.stringify(cursor)}}\n`);
+      await this.#write(cursor === undefined ? "]}\n" : `],"next_cursor":${jsonText(cursor)}}\n`);
       return;
     }
     if (this.options.terminal && count === 0) this.remark(`no ${name}`);
@@ -82,20 +82,22 @@ export class Output {
   /** A result that is one line of text, or as JSON whatever `json` is. */
   async line(text: string, json: unknown): Promise<void> {
     if (this.options.json) return this.#json(json);
-    await this.#write(`${text}\n`);
+    await this.#write(`${visibleText(text)}\n`);
+  }
+
+  /** The same with several lines: PEM, a report. */
+  async lines(text: string, json: unknown): Promise<void> {
+    if (this.options.json) return this.#json(json);
+    await this.#write(`${text.split("\n").map(visibleText).join("\n")}\n`);
   }
 
   /**
-   * A result that is bytes: to a file (made with access for its owner only) or to standard output, exactly as they are.
+   * A result that is bytes: to a file (its owner's alone, and replaced whole) or to standard output, exactly as they are.
    * On a terminal alone a line end follows, so that the prompt stands on its own line.
    */
   async bytes(bytes: Uint8Array, path: string | undefined, json: unknown): Promise<void> {
     if (path !== undefined && path !== "-") {
-      try {
-        writeFileSync(path, bytes, { mode: 0o600 });
-      } catch {
-        throw new InputFailed("the file for the result cannot be written");
-      }
+      await writeWholeFile(path, bytes);
       return;
     }
     if (this.options.json) return this.#json(json);
@@ -115,7 +117,7 @@ export class Output {
   }
 
   #json(value: unknown): Promise<void> {
-    return this.#write(`${JSON.stringify(value)}\n`);
+    return this.#write(`${jsonText(value)}\n`);
   }
 
   #write(text: string): Promise<void> {
@@ -127,7 +129,7 @@ export class Output {
     if (!this.options.terminal) return rows.map((row) => `${row.join("\t")}\n`).join("");
     const [first] = items;
     if (first === undefined) return "";
-    const header = Object.keys(first).map((name) => labelOf(name).toUpperCase());
+    const header = Object.keys(first).map((name) => visibleText(labelOf(name)).toUpperCase());
     const widths = header.map((title, i) =>
       Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)),
     );
@@ -146,21 +148,30 @@ export class Output {
   }
 }
 
-/** Text whose control characters (line ends, tabs and a terminal's commands among them) are shown instead of obeyed. */
+/** What a terminal may obey: control characters, line ends and tabs among them, and what turns the direction of text. */
+const obeyed = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+
+/** Text whose control characters are shown instead of obeyed. */
 export function visibleText(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  return text.replaceAll(obeyed, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+/** A value as JSON on one line. Such characters are in strings only, where JSON has an escape for each. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value).replaceAll(obeyed, (character) =>
+    // One half of a pair at a time.
+    character.replaceAll(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`),
   );
 }
 
-/** Writes all bytes; resolves when they have left this process. */
+/** Writes all bytes; resolves when they have left this process. A reader that went away ends it. */
 export async function writeAll(stream: NodeJS.WritableStream, bytes: Uint8Array): Promise<void> {
   if (bytes.length === 0) return;
   await new Promise<void>((resolve, reject) => {
     stream.write(bytes, (error) => {
-      if (error) reject(error);
-      else resolve();
+      if (!error) resolve();
+      else if ((error as NodeJS.ErrnoException).code === "EPIPE") process.exit(1);
+      else reject(new InputFailed("standard output cannot be written"));
     });
   });
 }

@@ -82,7 +82,10 @@ export function buildProgram(env: NodeJS.ProcessEnv): Command {
       "the token (others on this machine can see it: prefer KEYSTEAD_TOKEN or --token-file)",
     )
     .option("--project <name>", "the project to act in")
-    .option("--timeout <duration>", "how long one request may take, such as 500ms or 2m (30s unless set)")
+    .option(
+      "--timeout <duration>",
+      "how long one request may take, such as 500ms or 2m (30s, in tries of 10s, unless set)",
+    )
     .option("--json", "print JSON")
     .helpOption("-h, --help", "say more about a command")
     .helpCommand("help [command]", "say more about a command")

@@ -6,7 +6,7 @@
  */
 import { KeysteadClient } from "../sdk/client.ts";
 import type { CredentialSource } from "../sdk/credentials.ts";
-import { credentialOf, isEnding, refreshed } from "../sdk/login-credentials.ts";
+import { credentialOf, isEnding, refreshed, REFRESH_TRY_MS } from "../sdk/login-credentials.ts";
 import type { Login } from "../sdk/wire.ts";
 import type { SessionFile } from "./session-file.ts";
 import { SessionEnded } from "./session-ended.ts";
@@ -18,7 +18,7 @@ export function sessionCredentials(
 ): CredentialSource | undefined {
   const { url } = connection;
   if (file.get(url) === undefined) return undefined;
-  const { login } = new KeysteadClient(connection);
+  const { login } = new KeysteadClient({ ...connection, tryTimeoutMs: REFRESH_TRY_MS });
   return async (refused) => {
     const isGood = (session: Login): boolean => session.token !== refused && !isEnding(session);
     const session = file.get(url);
@@ -29,7 +29,8 @@ export function sessionCredentials(
       if (current === undefined) throw new SessionEnded();
       if (isGood(current)) return credentialOf(current);
       const next = await refreshed(login, current.refresh_token);
-      file.set(url, next);
+      // A login or logout that did not get the lock: what it left is not this session's.
+      if (file.get(url)?.refresh_token === current.refresh_token) await file.set(url, next);
       if (next === undefined) throw new SessionEnded();
       return credentialOf(next);
     });

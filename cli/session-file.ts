@@ -1,14 +1,16 @@
 /**
  * The sessions of `keystead login`, one a server, in `keystead/sessions.json` in the user's configuration folder.
  * Invariant: the file is its owner's alone (0600, its folder 0700) and is replaced whole; tokens are written nowhere else.
- * Whoever refreshes a session holds the lock beside the file, so that of several commands one refreshes and the others go on
- * with what it got. A lock whose holder is gone is taken over; a command that cannot get it goes on without.
+ * Whoever changes it holds the lock beside it, so that no change undoes another: of several commands one refreshes a session
+ * and the others go on with what it got. A lock whose holder is gone is taken over; a command that cannot get it goes on without.
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import { mkdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Login } from "../sdk/wire.ts";
+import { writeWholeFile } from "./file-in-the-making.ts";
 import { InputFailed } from "./input.ts";
 
 /** Older than any refresh takes. */
@@ -44,19 +46,19 @@ export class SessionFile<T = Login> {
   }
 
   /** Keeps a session, or forgets the one that is there. */
-  set(url: string, login: T | undefined): void {
+  change(url: string, login: T | undefined): Promise<void> {
+    return this.locked(() => this.set(url, login));
+  }
+
+  /** The same for whoever holds the lock. */
+  async set(url: string, login: T | undefined): Promise<void> {
     const sessions = this.#read();
     if (login === undefined) sessions.delete(serverOf(url));
     else sessions.set(serverOf(url), login);
-    const temporary = `${this.path}.${process.pid}`;
+    const text = `${JSON.stringify(Object.fromEntries(sessions), undefined, 2)}\n`;
     try {
       mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-      writeFileSync(temporary, `${JSON.stringify(Object.fromEntries(sessions), undefined, 2)}\n`, {
-        mode: 0o600,
-      });
-      // One that was left behind by a killed command keeps the mode that it had.
-      chmodSync(temporary, 0o600);
-      renameSync(temporary, this.path);
+      await writeWholeFile(this.path, Buffer.from(text));
     } catch {
       throw new InputFailed("the file of sessions cannot be written");
     }

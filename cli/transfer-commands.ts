@@ -14,6 +14,7 @@ import { inputFile, withInputFlags, type InputFlags } from "./input-flags.ts";
 import { InputFailed, readInput, readInputFile } from "./input.ts";
 import { keyFields } from "./key-fields.ts";
 import { parseVersion } from "./numbers.ts";
+import { jsonText } from "./output.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The lengths of keys that may come as the text of their bytes. */
@@ -107,7 +108,7 @@ Examples:
       const pem = result.public_key_pem?.trimEnd();
       if (flags.format !== "jwk" && pem === undefined)
         throw new UsageError("a key of this type has no PEM; add --format jwk");
-      const text = flags.format === "jwk" ? JSON.stringify(result.jwk) : (pem ?? "");
+      const text = flags.format === "jwk" ? jsonText(result.jwk) : (pem ?? "");
       await writeTextResult(context.output(), text, flags.out, result);
     });
 }
@@ -154,7 +155,7 @@ Examples:
       const facts = { algorithm, version, format };
       const output = context.output();
       if (exported.format === "jwk") {
-        const text = JSON.stringify(exported.jwk);
+        const text = jsonText(exported.jwk);
         await writeTextResult(output, text, flags.out, { ...facts, jwk: exported.jwk });
         return;
       }

@@ -4,7 +4,6 @@ import type { PolicyExplanation, PolicyReason } from "../sdk/wire.ts";
 import { bindingFields, bindingText } from "./account-commands.ts";
 import type { CommandContext } from "./command-context.ts";
 import { EXIT_FAILURE } from "./exit-code.ts";
-import { visibleText } from "./output.ts";
 
 /** Stands for the caller itself; no account is called so. */
 const MYSELF = "@me";
@@ -45,8 +44,8 @@ Examples:
         project: context.project(),
         resource,
       });
-      const lines = sentences(explained, action, resource).map(visibleText);
-      await context.output().line(lines.join("\n"), explained);
+      const lines = sentences(explained, action, resource);
+      await context.output().lines(lines.join("\n"), explained);
       if (!explained.allowed) process.exitCode = EXIT_FAILURE;
     });
 }

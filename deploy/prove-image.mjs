@@ -22,6 +22,7 @@ for (const stage of stages.values()) build(stage);
 const LOW_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 const lowPorts = readFileSync(LOW_PORTS, "utf8");
 process.on("exit", () => writeFileSync(LOW_PORTS, lowPorts));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
 writeFileSync(LOW_PORTS, "0");
 for (const [name, port, environment] of [
   ["dev", 80, {}],

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import "./install.mjs";
-import { findBun } from "./runtime.mjs";
+import { findBun, RUNTIME_FLAGS } from "./runtime.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** Suites that start processes of their own, or keep to themselves: they run beside the others, on Bun alone. */
@@ -44,7 +44,7 @@ process.exit(failed > 0 || passed === 0 ? 1 : 0);
 
 function runBun(prefix, files) {
   const paths = files.map((file) => (file.startsWith("test/") ? `./${file}` : file));
-  return run(prefix, findBun(), ["--no-env-file", "test", `--timeout=${TEST_MS_MAX}`, ...paths], {
+  return run(prefix, findBun(), [...RUNTIME_FLAGS, "test", `--timeout=${TEST_MS_MAX}`, ...paths], {
     passed: /^\s*(\d+) pass$/m,
     failed: /^\s*(\d+) fail$/m,
   });

@@ -3,11 +3,14 @@
 // Run directly, it prints the path; `bin/keystead` reads the path from the file that writeRuntimePath leaves.
 import { existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { devNull } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const require = createRequire(join(root, "package.json"));
+/** What Bun is started with: neither .env nor bunfig.toml is read, whose folder may be anybody's. */
+export const RUNTIME_FLAGS = ["--no-env-file", `--config=${devNull}`];
 /** A placeholder script stands where no install script ran; the real binary is far larger. */
 const BINARY_BYTES_MIN = 1_000_000;
 

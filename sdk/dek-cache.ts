@@ -4,10 +4,9 @@
  * fetch under way at most, and what a fetch brings after its id was dropped is not cached.
  */
 import { clearTimeout, setTimeout } from "node:timers";
+import { TIMER_MS_MAX } from "./time-limit.ts";
 
 const MS_PER_SECOND = 1000;
-/** The longest that a timer can wait. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Any zero means that nothing is cached: each use fetches, and wipes after itself. */
 export interface DekCacheOptions {

@@ -101,7 +101,7 @@ export class GoKmsTransport {
       { clientname: user, password: pass },
       undefined,
     );
-    const { ttl } = json as { ttl?: unknown };
+    const { ttl } = (json ?? {}) as { ttl?: unknown };
     const token = textOf(json, "token");
     if (typeof ttl !== "number") throw notOurs();
     this.#renewAt = performance.now() + ttl - Math.min(RENEWAL_MS, ttl / 5);

@@ -12,6 +12,7 @@ export class KeysteadInputError extends Error {
     | "invalid_idempotency_key"
     | "invalid_label"
     | "invalid_encoding"
+    | "invalid_option"
     | "payload_too_large";
 
   constructor(code: KeysteadInputError["code"], message: string) {

@@ -11,6 +11,11 @@ import type { Login } from "./wire.ts";
 
 /** A token this much before its end is not used any more. */
 const RENEW_BEFORE_MS = 30_000;
+/**
+ * How long one try of a refresh may take: the service answers a refresh token that was used for ten seconds more, in which
+ * a lost answer has to be missed and asked for again.
+ */
+export const REFRESH_TRY_MS = 3000;
 
 export interface LoginCredentialsOptions extends Pick<ClientOptions, "url" | "timeoutMs"> {
   readonly account: string;
@@ -23,16 +28,18 @@ export interface LoginCredentialsOptions extends Pick<ClientOptions, "url" | "ti
  * ends or when the service refused it, and logs in again where the session has ended. Several clients may share one.
  */
 export function loginCredentials(options: LoginCredentialsOptions): CredentialSource {
-  const api = new LoginApi(new Transport({ url: options.url, timeoutMs: options.timeoutMs }));
+  const { url, timeoutMs } = options;
+  const logins = new LoginApi(new Transport({ url, timeoutMs }));
+  const refreshes = new LoginApi(new Transport({ url, timeoutMs, tryTimeoutMs: REFRESH_TRY_MS }));
   let login: Login | undefined;
   let asking: Promise<Login> | undefined;
   const fresh = async (): Promise<Login> => {
-    const next = login === undefined ? undefined : await refreshed(api, login.refresh_token);
+    const next = login === undefined ? undefined : await refreshed(refreshes, login.refresh_token);
     if (next !== undefined) return next;
     login = undefined;
     const { account, password } = options;
     const given = typeof password === "string" ? password : await password();
-    return answered(() => api.create(account, given));
+    return answered(() => logins.create(account, given));
   };
   return async (refused) => {
     if (login === undefined || isEnding(login) || login.token === refused) {
@@ -43,7 +50,10 @@ export function loginCredentials(options: LoginCredentialsOptions): CredentialSo
   };
 }
 
-/** The next login for a refresh token; undefined where its session has ended. */
+/**
+ * The next login for a refresh token; undefined where its session has ended.
+ * @param api of a transport whose tries take no longer than `REFRESH_TRY_MS`
+ */
 export async function refreshed(api: LoginApi, refreshToken: string): Promise<Login | undefined> {
   try {
     return await answered(() => api.refresh(refreshToken));

@@ -10,6 +10,7 @@ import { Credentials, type CredentialSource } from "./credentials.ts";
 import { KeysteadInputError } from "./input-error.ts";
 import { abortable, backoffMs, pause, prospectOf, retryAfterSeconds, RETRIES_MAX_DEFAULT } from "./retry.ts";
 import { ServerList, type Server } from "./server-list.ts";
+import { timeLimitMs, within } from "./time-limit.ts";
 
 const URL_DEFAULT = "http://localhost:8080";
 const TIMEOUT_MS_DEFAULT = 30_000;
@@ -89,9 +90,12 @@ export class Transport {
     const { url = URL_DEFAULT, project } = options;
     this.#servers = new ServerList(typeof url === "string" ? [url] : url);
     this.#credentials = new Credentials(options.token);
-    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS_DEFAULT;
-    this.#tryTimeoutMs = options.tryTimeoutMs ?? TRY_TIMEOUT_MS_DEFAULT;
+    this.#timeoutMs = timeLimitMs(options.timeoutMs ?? TIMEOUT_MS_DEFAULT);
+    this.#tryTimeoutMs = timeLimitMs(options.tryTimeoutMs ?? TRY_TIMEOUT_MS_DEFAULT);
     this.#retriesMax = options.retriesMax ?? RETRIES_MAX_DEFAULT;
+    if (!(this.#retriesMax >= 0)) {
+      throw new KeysteadInputError("invalid_option", "`retriesMax` is zero or more");
+    }
     if (project !== undefined && !projectName.test(project)) {
       throw new KeysteadInputError(
         "invalid_project",
@@ -151,7 +155,7 @@ export class Transport {
     read: (response: Response) => Promise<T>,
   ): Promise<T> {
     const { signal, timeoutMs = this.#timeoutMs } = call;
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + timeLimitMs(timeoutMs);
     const headers = this.#headersOf(exchange, call);
     let failed = 0;
     let isRenewed = false;
@@ -285,24 +289,6 @@ function refusalOf({ status, headers }: Response, body: unknown): KeysteadApiErr
     requestId: headers.get("x-request-id"),
     retryAfterSeconds: retryAfterSeconds(headers.get("retry-after")),
   });
-}
-
-/** A token that comes in time. */
-async function within(token: Promise<string>, deadline: number): Promise<string> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => {
-        reject(new KeysteadConnectionError("timed_out", "The token did not come in time"));
-      },
-      Math.max(0, deadline - performance.now()),
-    );
-  });
-  try {
-    return await Promise.race([token, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function notOurs(): KeysteadConnectionError {

@@ -18,6 +18,7 @@ export interface LoadOptions {
   readonly token?: string | CredentialSource | undefined;
   readonly project?: string | undefined;
   readonly timeoutMs?: number | undefined;
+  readonly tryTimeoutMs?: number | undefined;
   readonly workload: WorkloadName;
   readonly durationMs: number;
   readonly clients: number;
@@ -56,8 +57,8 @@ export interface LoadResult {
 
 /** Runs a load. Rejects where the preparation fails; errors after it are counted. */
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
-  const { url, token, project, timeoutMs, clients, keys, payloadBytes, workload } = options;
-  const client = new KeysteadClient({ url, token, project, timeoutMs });
+  const { url, token, project, timeoutMs, tryTimeoutMs, clients, keys, payloadBytes, workload } = options;
+  const client = new KeysteadClient({ url, token, project, timeoutMs, tryTimeoutMs });
   const run = new LoadRun(options);
   const round = await workloads[workload]({
     client,

@@ -248,6 +248,7 @@ describe("keystead docs", () => {
   test("serves no address that others reach without tokens and TLS", async () => {
     const everywhere = ["serve", "--addr", "0.0.0.0:0"];
     await refused(docs(everywhere), 2, /--tokens/);
+    await refused(docs(["serve", "--addr", "127.example.org:0"]), 2, /--tokens/);
     await refused(docs([...everywhere, "--open"]), 2, /--tls-cert/);
     await refused(docs([...everywhere, "--open", "--tls-cert", "a"]), 2, /come together/);
     await refused(docs(["serve", "--addr", "nowhere"]), 2, /host:port/);

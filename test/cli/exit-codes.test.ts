@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { serviceFor, startDev, temporaryFolder } from "../harness.ts";
+import { LAUNCHER } from "../server-process.ts";
 import { runCli, type CliOptions } from "./cli-process.ts";
 
 /** What must never be seen outside a result. */
@@ -105,6 +108,33 @@ describe("how a command ends", () => {
       stdin: `-----BEGIN PRIVATE KEY-----\n${CANARY}\n-----END PRIVATE KEY-----\n`,
     });
   });
+
+  test("5: standard output is full, and not a reader that went away", async () => {
+    const env = { ...process.env, KEYSTEAD_URL: service().url };
+    for (const [target, expected] of [
+      [">/dev/full", [5, "keystead: standard output cannot be written\n"]],
+      ["| true", [0, ""]],
+    ] as const) {
+      const child = spawn("sh", ["-c", `"$0" random 4096 ${target}`, LAUNCHER], { env });
+      let stderr = "";
+      child.stderr.setEncoding("utf8").on("data", (part) => (stderr += String(part)));
+      const [status] = (await once(child, "close")) as [number];
+      assert.deepEqual([status, stderr], expected);
+    }
+  });
+
+  test(
+    "1: a file's encryption fails at once, whether or not its input has an end",
+    { timeout: 20_000 },
+    async () => {
+      const env = { ...process.env, KEYSTEAD_URL: "http://127.0.0.1:1" };
+      const args = ["file", "encrypt", "absent", "--out", "-", "--timeout", "1s"];
+      const child = spawn(LAUNCHER, args, { env, stdio: ["pipe", "ignore", "pipe"] });
+      const [status] = (await once(child, "exit")) as [number];
+      child.stdin.end();
+      assert.equal(status, 1);
+    },
+  );
 
   test("6: what was encrypted does not open", async () => {
     await runCli(["key", "create", "opens"], { env: { KEYSTEAD_URL: service().url } });

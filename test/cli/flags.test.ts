@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { CommandContext, type Connection } from "../../cli/command-context.ts";
 import { parseDurationMs } from "../../cli/duration.ts";
 import { buildProgram } from "../../cli/program.ts";
 import { withDoubleDashes } from "../../cli/single-dash.ts";
@@ -57,6 +58,17 @@ describe("flags", () => {
     assert.equal(await whoami(["--token", token], { ...at, KEYSTEAD_TOKEN: other }), mine);
     assert.equal(await whoami([], { ...at, KEYSTEAD_TOKEN: token, BUNKMS_TOKEN: other }), mine);
     assert.equal(await whoami([], { ...at, KEYSTEAD_TOKEN: "" }), "dev:dev");
+  });
+
+  test("--timeout is the time of one try as well", () => {
+    const connection = (args: string[]): Connection => {
+      const program = buildProgram({});
+      program.parseOptions(args);
+      return new CommandContext(program, {}).connection();
+    };
+    const { timeoutMs, tryTimeoutMs } = connection(["--timeout", "20s"]);
+    assert.deepEqual([timeoutMs, tryTimeoutMs], [20_000, 20_000]);
+    assert.equal(connection([]).tryTimeoutMs, undefined);
   });
 
   test("durations are read as Go writes them", () => {

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { sessionCredentials } from "../../cli/session-credentials.ts";
 import { SessionFile } from "../../cli/session-file.ts";
 import { KeysteadClient } from "../../sdk/client.ts";
+import type { Login } from "../../sdk/wire.ts";
 import { serviceFor, startServer, temporaryFolder } from "../harness.ts";
 import { cheap } from "../identity/cheap-hash.ts";
 import { runCli, type CliResult } from "./cli-process.ts";
@@ -125,5 +128,35 @@ describe("keystead login", () => {
     });
     const ended = await runCli(["whoami"], { env });
     assert.deepEqual([ended.status, /has ended/.test(ended.stderr)], [3, true], ended.stderr);
+  });
+
+  test("a refresh that was under way at a login neither brings the old session back nor forgets the new one", async () => {
+    const far = new Date(Date.now() + 3600_000).toISOString();
+    const login = (account: string, expires_at: string): Login => ({
+      ...{ token: `token-of-${account}`, refresh_token: `refresh-of-${account}`, expires_at },
+      ...{ token_type: "Bearer", account, kind: "person", session: "s", refresh_expires_at: far },
+    });
+    for (const status of [200, 401]) {
+      const files = new SessionFile({ XDG_CONFIG_HOME: temporaryFolder() });
+      const another = new SessionFile({ XDG_CONFIG_HOME: join(files.path, "../..") });
+      const server = createServer((request, response) => {
+        const next = { ...login("alice", far), refresh_token: "next" };
+        const answer = (): unknown => response.writeHead(status).end(JSON.stringify(next));
+        // One that waits for the lock, and one that gave up waiting.
+        logins.push(another.change("http://elsewhere", login("carl", far)));
+        request.resume().on("end", () => void another.set(url, login("bob", far)).then(answer));
+      });
+      const logins: Promise<void>[] = [];
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      await files.set(url, login("alice", "2020-01-01T00:00:00.000Z"));
+      const source = sessionCredentials(files, { url, timeoutMs: 5000 })!;
+      if (status === 200) assert.equal((await source()).token, "token-of-alice");
+      else await assert.rejects(source(), { name: "SessionEnded" });
+      server.close();
+      await Promise.all(logins);
+      assert.equal(files.get(url)?.account, "bob", `after ${status}`);
+      assert.equal(files.get("http://elsewhere")?.account, "carl");
+    }
   });
 });

@@ -118,12 +118,25 @@ describe("login credentials", () => {
     assert.equal(lossy.lost, 2);
     behindMs = 0;
   });
+
+  test("go on with the session where the answer to a refresh never comes", async () => {
+    const name = await person();
+    await using lossy = await startLossy(service().port);
+    const { url } = lossy;
+    const source = loginCredentials({ url, account: name, password: PASSWORD });
+    const { token } = await source();
+    lossy.loseNext = true;
+    lossy.isSilent = true;
+    await source(token);
+    assert.equal(lossy.lost, 1);
+    assert.equal(counts(name)[0], 1, "no second login: the session was not taken for stolen");
+  });
 });
 
-/** Passes requests on to a service, and cuts the connection in the place of an answer where it is told to. */
+/** Passes requests on to a service; where it is told to, it cuts the connection or says nothing in the place of an answer. */
 async function startLossy(
   port: number,
-): Promise<AsyncDisposable & { readonly url: string; loseNext: boolean; lost: number }> {
+): Promise<AsyncDisposable & { readonly url: string; loseNext: boolean; isSilent: boolean; lost: number }> {
   const server: Server = createServer((request, response) => {
     void (async () => {
       const headers = Object.fromEntries(
@@ -141,7 +154,7 @@ async function startLossy(
       if (proxy.loseNext) {
         proxy.loseNext = false;
         proxy.lost++;
-        request.socket.destroy();
+        if (!proxy.isSilent) request.socket.destroy();
         return;
       }
       response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "" });
@@ -152,6 +165,7 @@ async function startLossy(
   const proxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     loseNext: false,
+    isSilent: false,
     lost: 0,
     [Symbol.asyncDispose]: async (): Promise<void> => {
       server.closeAllConnections();

@@ -230,6 +230,25 @@ describe("tries", () => {
     );
   });
 
+  test("take limits that are longer than a timer, and refuse what is none", async () => {
+    const source = async (): Promise<{ token: string }> => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      return { token: "kst_x" };
+    };
+    for (const limitMs of [Infinity, 2 ** 32]) {
+      const options = { token: source, timeoutMs: limitMs, tryTimeoutMs: limitMs };
+      const late: Answer = (...all) => setTimeout(() => ok(...all), 20);
+      await against([late], options, async (client) => {
+        assert.equal((await client.whoami()).caller, "a");
+        assert.equal((await client.whoami({ timeoutMs: limitMs })).caller, "a");
+      });
+    }
+    for (const options of [{ timeoutMs: NaN }, { tryTimeoutMs: 0 }, { timeoutMs: -1 }, { retriesMax: NaN }]) {
+      assert.throws(() => new KeysteadClient(options), { code: "invalid_option" });
+    }
+    await assert.rejects(new KeysteadClient().whoami({ timeoutMs: NaN }), { code: "invalid_option" });
+  });
+
   test("end when the caller says so, also between two of them", async () => {
     const abort = new AbortController();
     const refuse: Answer = (response, request, count) => {
