@@ -206,7 +206,7 @@ export class DocStore {
       const { result: file } = await this.#keys.useToWrite(place.project, plaintext.length, (key) =>
         sealDocument(key, documentAad(place), plaintext),
       );
-      return (await document.replace(file)) || undefined;
+      return onlyIfAbsent ? document.create(file) : (await document.replace(file)) || undefined;
     });
   }
 

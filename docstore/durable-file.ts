@@ -3,7 +3,7 @@
  * Invariant: what is written is on the disk, under its name, when the promise resolves; files are 0600 and folders 0700
  * whatever the umask. Temporary files begin with `.tmp-` and lie beside what they become.
  */
-import { link, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DocStoreError } from "./doc-store-error.ts";
 import { randomName } from "./document-cipher.ts";
@@ -33,10 +33,15 @@ export async function replaceFile(
   return true;
 }
 
-/** Makes a file that nobody else has made; false where somebody has. */
-export async function createFile(path: string, bytes: Uint8Array): Promise<boolean> {
+/** Makes a file that nobody else has made, if `mayCreate` still says so when all is ready; false where somebody has. */
+export async function createFile(
+  path: string,
+  bytes: Uint8Array,
+  mayCreate: () => Promise<boolean> = () => Promise.resolve(true),
+): Promise<boolean> {
   const temporary = await writeTemporary(path, bytes);
   try {
+    if (!(await mayCreate())) return false;
     await link(temporary, path);
     return true;
   } catch (error) {
@@ -111,7 +116,7 @@ export async function makeFolders(root: string, ...names: readonly string[]): Pr
   return path;
 }
 
-/** Removes what writes that did not end left in a folder. */
+/** Removes what writes, and locks, that did not end left in a folder. */
 export async function removeLeftovers(folder: string, nowMs = Date.now()): Promise<void> {
   let names: readonly string[];
   try {
@@ -124,7 +129,8 @@ export async function removeLeftovers(folder: string, nowMs = Date.now()): Promi
     if (!name.startsWith(TEMPORARY_PREFIX)) continue;
     const path = join(folder, name);
     const facts = await stat(path).catch(() => undefined);
-    if (facts !== undefined && nowMs - facts.mtimeMs > LEFTOVER_MS) await unlink(path).catch(() => undefined);
+    if (facts !== undefined && nowMs - facts.mtimeMs > LEFTOVER_MS)
+      await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

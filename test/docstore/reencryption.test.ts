@@ -4,7 +4,10 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } fr
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { dekForms } from "../../docstore/dek-source.ts";
+import { placeHash } from "../../docstore/document-cipher.ts";
+import { withLock } from "../../docstore/document-lock.ts";
 import { serviceFor } from "../harness.ts";
+import { leaveLock } from "./left-lock.ts";
 import { keyNameOf, refused, startKeyService, storesOf, type StoreHarness } from "./store-harness.ts";
 
 for (const form of dekForms) {
@@ -154,8 +157,6 @@ for (const form of dekForms) {
       await one.put(project, "c", "d", 1);
       await advance(harness, project);
       const locks = join(harness.data, "projects", project, "locks");
-      const { withLock } = await import("../../docstore/document-lock.ts");
-      const { placeHash } = await import("../../docstore/document-cipher.ts");
       const lock = placeHash({ project, collection: "c", id: "d" });
       let isReleased = false;
       let reencrypting: Promise<void> | undefined;
@@ -165,15 +166,7 @@ for (const form of dekForms) {
         isReleased = true;
       });
       await reencrypting;
-      // A token of this boot and namespace, with the id of a process that has ended.
-      const { spawnSync } = await import("node:child_process");
-      const { pid } = spawnSync("true");
-      let token = "";
-      await withLock(locks, lock, async () => {
-        token = readFileSync(join(locks, lock), "utf8");
-      });
-      if (token.startsWith("unknown")) return;
-      writeFileSync(join(locks, lock), token.replace(/ \d+ /, ` ${pid} `));
+      if (!(await leaveLock(locks, lock))) return;
       await one.put(project, "c", "d", 2);
       assert.equal(await one.get(project, "c", "d"), 2);
       assert.deepEqual(readdirSync(locks), []);
