@@ -150,6 +150,18 @@ for (const form of dekForms) {
       assert.equal((await one.reencrypt(project)).forgotten, 1);
     });
 
+    test("goes past an older key that cannot be had to the one that a document is under", async () => {
+      const harness = await storesOf(form, service());
+      const project = newProject();
+      const one = harness.store();
+      await one.put(project, "c", "d", 1);
+      for (let rotation = 0; rotation < 2; rotation++) await advance(harness, project);
+      writeFileSync(join(harness.data, "projects", project, "keys", "2.json"), "{}");
+      assert.equal((await one.reencrypt(project)).reencrypted, 1);
+      assert.deepEqual(await one.keyVersions(project), [3]);
+      assert.equal(await harness.store().get(project, "c", "d"), 1);
+    });
+
     test("waits for whoever holds a document's lock, and breaks the lock of a process that is gone", async () => {
       const harness = await storesOf(form, service());
       const project = newProject();
