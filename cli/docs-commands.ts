@@ -9,7 +9,7 @@ import { addDocsKeyCommands } from "./docs-key-commands.ts";
 import { ProgressLine } from "./docs-progress.ts";
 import { addDocsServeCommand } from "./docs-serve.ts";
 import { EXIT_INPUT, EXIT_NOT_FOUND } from "./exit-code.ts";
-import { readInput } from "./input.ts";
+import { InputFailed, readInput } from "./input.ts";
 import { parseCount } from "./numbers.ts";
 
 const DOCUMENT_BYTES_MAX = 16 * 1024 * 1024;
@@ -49,7 +49,7 @@ export function addDocsCommands(program: Command, context: CommandContext): void
     .action(
       async (project: string, collection: string, id: string, value: string | undefined, flags: PutFlags) => {
         const source = { value, file: flags.file, what: "the document", bytesMax: DOCUMENT_BYTES_MAX };
-        const text = (await readInput(source)).toString("utf8");
+        const text = utf8Of(await readInput(source));
         const { onlyIfAbsent } = flags;
         const isStored = await openStore(context, flags).putText(project, collection, id, text, {
           onlyIfAbsent,
@@ -164,6 +164,15 @@ document that the store has already is left as it is, so that an import can be r
       await output.record({ imported, kept, refused: refused.length }, { imported, kept, refused });
       if (refused.length > 0) process.exitCode = EXIT_INPUT;
     });
+}
+
+/** A byte order mark stays, and is no JSON. */
+function utf8Of(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new InputFailed("the document is no UTF-8");
+  }
 }
 
 function notFound(context: CommandContext): void {

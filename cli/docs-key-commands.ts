@@ -22,7 +22,8 @@ export function addDocsKeyCommands(group: Command, context: CommandContext): voi
       "after",
       `
 Takes an account that may rotate the key: <project>-kek, or <project>-dek with --form exported. Documents are read and
-written meanwhile, by other processes too. If it is interrupted, keystead docs reencrypt goes on.
+written meanwhile, by other processes too. If it is interrupted, run it again, or let keystead docs reencrypt go on, which
+moves what is under an older key and makes no new one.
 
 With --lock-out-old the key's min_decryption_version is raised (keystead key update): copies of the folder from before the
 rotation open no more, unless it is lowered again.`,

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import type { Command } from "commander";
 import { CallersRefused, parseCallers, type DocumentCaller } from "../docstore/callers.ts";
 import { DocumentServer } from "../docstore/document-server.ts";
+import { DocStoreError, systemCodeOf } from "../docstore/doc-store-error.ts";
 import { makeFolders } from "../docstore/durable-file.ts";
 import type { CommandContext } from "./command-context.ts";
 import { openStore, withStoreFlags, type StoreFlags } from "./docs-options.ts";
@@ -62,7 +63,9 @@ Example:
       const bodyBytesMax =
         flags.bodyMax === undefined ? undefined : parseCount(flags.bodyMax, "--body-max", BODY_BYTES_MAX);
       const output = context.output();
-      await makeFolders(flags.data);
+      await makeFolders(flags.data).catch(() => {
+        throw new InputFailed("the folder of the documents cannot be made");
+      });
       const server = new DocumentServer({
         store: openStore(context, flags),
         data: flags.data,
@@ -71,8 +74,10 @@ Example:
         openToAll: flags.open,
         bodyBytesMax,
         tls,
-        onFailure: (code) => {
-          output.remark(`a request failed: ${code}`);
+        onFailure: (code, error) => {
+          const cause = error instanceof DocStoreError ? error.cause : error;
+          const below = systemCodeOf(cause) ?? (cause instanceof Error ? cause.name : undefined);
+          output.remark(`a request failed: ${code}${below === undefined ? "" : ` (${below})`}`);
         },
       });
       const ended = new Promise<void>((resolve) => {

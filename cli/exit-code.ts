@@ -2,7 +2,7 @@
  * What a command's end tells its caller: the exit code, and one line for people.
  * Invariant: the codes never change their meaning; the line holds public texts only, free of control characters.
  */
-import { DocStoreError, type DocStoreErrorCode } from "../docstore/doc-store-error.ts";
+import { DocStoreError, systemCodeOf, type DocStoreErrorCode } from "../docstore/doc-store-error.ts";
 import { KeysteadApiError } from "../sdk/api-error.ts";
 import { KeysteadCredentialError } from "../sdk/credential-error.ts";
 import { KeysteadConnectionError } from "../sdk/connection-error.ts";
@@ -63,8 +63,9 @@ function textOf(error: unknown): string {
   }
   if (error instanceof KeysteadDecryptionError) return `${error.message} (${error.code})`;
   if (error instanceof DocStoreError || error instanceof KeysteadDataKeyError) {
-    const below = error.cause instanceof Error ? `: ${textOf(error.cause)}` : "";
-    return `${error.message} (${error.code})${below}`;
+    const { cause } = error;
+    const below = systemCodeOf(cause) ?? (cause instanceof Error ? textOf(cause) : undefined);
+    return `${error.message} (${error.code})${below === undefined ? "" : `: ${below}`}`;
   }
   if (error instanceof KeysteadInputError) return `${error.message} (${error.code})`;
   if (error instanceof UsageError) return `${error.message} (keystead --help)`;

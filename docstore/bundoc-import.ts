@@ -4,13 +4,14 @@
  * Invariant: Bundoc's files are only read; a document that the store has already is left as it is, so that an import that
  * was interrupted can be run again.
  */
+import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { KeysteadClient } from "../sdk/client.ts";
 import type { DocStore } from "./doc-store.ts";
 import { openDocument } from "./document-cipher.ts";
 import { checkName, foldProject } from "./document-name.ts";
-import { DocStoreError } from "./doc-store-error.ts";
+import { DocStoreError, onStorage } from "./doc-store-error.ts";
 import { docStoreErrorOf } from "./dek-source.ts";
 import { isAbsent, readFileIfThere } from "./durable-file.ts";
 
@@ -34,9 +35,14 @@ export interface BundocImportResult {
   readonly imported: number;
   /** Documents that the store had already. */
   readonly kept: number;
-  /** Files, by their paths below `docs`, whose name the store does not take, or that do not open as JSON. */
+  /**
+   * Files, by their paths below `docs`, that the store does not take: by their name, or since another file of this run has the
+   * same, or for their length; and those that do not open as JSON.
+   */
   readonly refused: readonly string[];
 }
+
+type Outcome = "imported" | "kept" | "refused";
 
 interface Found {
   readonly path: string;
@@ -45,32 +51,48 @@ interface Found {
   readonly isFile: boolean;
 }
 
-/** Imports one project. */
-export async function importBundoc(
-  store: DocStore,
-  options: BundocImportOptions,
-): Promise<BundocImportResult> {
+/**
+ * Imports one project.
+ * @throws DocStoreError
+ */
+export function importBundoc(store: DocStore, options: BundocImportOptions): Promise<BundocImportResult> {
+  return onStorage(() => importProject(store, options));
+}
+
+async function importProject(store: DocStore, options: BundocImportOptions): Promise<BundocImportResult> {
   const { from, exporter, suffix = "", onProgress } = options;
   const project = foldProject(options.project);
   const folder = join(from, "projects", project, "docs");
   const files = await filesIn(folder, checkName(options.collection ?? "documents"), suffix);
   const keys = await exportedKeys(exporter, `${project}-dek`);
-  let imported = 0;
-  let kept = 0;
+  const counts: Record<Exclude<Outcome, "refused">, number> = { imported: 0, kept: 0 };
   const refused: string[] = [];
+  const taken = new Set<string>();
+  const importFile = async (file: Found): Promise<Outcome> => {
+    const place = join(file.collection, file.id);
+    if (!file.isFile || !isName(file.collection) || !isName(file.id) || taken.has(place)) return "refused";
+    const text = await textOf(join(folder, file.path), keys);
+    if (text === undefined) return "refused";
+    try {
+      const isNew = await store.putText(project, file.collection, file.id, text, { onlyIfAbsent: true });
+      taken.add(place);
+      return isNew ? "imported" : "kept";
+    } catch (error) {
+      if (error instanceof DocStoreError && error.code === "document_too_large") return "refused";
+      throw error;
+    }
+  };
   try {
     for (const [i, file] of files.entries()) {
-      const text = file.isFile ? await textOf(join(folder, file.path), keys) : undefined;
-      if (text === undefined || !isName(file.collection) || !isName(file.id)) refused.push(file.path);
-      else if (await store.putText(project, file.collection, file.id, text, { onlyIfAbsent: true }))
-        imported++;
-      else kept++;
+      const outcome = await importFile(file);
+      if (outcome === "refused") refused.push(file.path);
+      else counts[outcome]++;
       onProgress?.({ done: i + 1, total: files.length });
     }
   } finally {
     for (const key of keys) key.fill(0);
   }
-  return { imported, kept, refused };
+  return { ...counts, refused };
 }
 
 async function filesIn(folder: string, collection: string, suffix: string): Promise<Found[]> {
@@ -90,17 +112,15 @@ async function filesIn(folder: string, collection: string, suffix: string): Prom
   return found;
 }
 
-async function entriesOf(folder: string): ReturnType<typeof readEntries> {
+/** In the order of their names: of two files for one document, every run takes the same. */
+async function entriesOf(folder: string): Promise<Dirent[]> {
   try {
-    return await readEntries(folder);
+    const entries = await readdir(folder, { withFileTypes: true });
+    return entries.sort(({ name: one }, { name: other }) => (one < other ? -1 : 1));
   } catch (error) {
     if (isAbsent(error)) return [];
     throw error;
   }
-}
-
-function readEntries(folder: string) {
-  return readdir(folder, { withFileTypes: true });
 }
 
 /** Every version of the old key that may still be had, the newest first. */

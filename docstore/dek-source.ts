@@ -122,10 +122,11 @@ async function asked<T>(call: () => Promise<T>): Promise<T> {
 /** What a failed call on the key service means for a document. */
 export function docStoreErrorOf(error: unknown): DocStoreError {
   if (error instanceof DocStoreError) return error;
-  if (error instanceof KeysteadCredentialError) return new DocStoreError("key_refused", error);
-  if (error instanceof KeysteadConnectionError) return new DocStoreError("key_service_unavailable", error);
+  // A token that could not be had: of a service that does not answer, or from one that refuses.
+  if (error instanceof KeysteadCredentialError)
+    return new DocStoreError(isAway(error.cause) ? "key_service_unavailable" : "key_refused", error);
   if (!(error instanceof KeysteadApiError)) return new DocStoreError("key_service_unavailable", error);
-  if (error.status >= 500 || error.status === 429) return new DocStoreError("key_service_unavailable", error);
+  if (isAway(error)) return new DocStoreError("key_service_unavailable", error);
   switch (error.code) {
     case "key_not_found":
       return new DocStoreError("key_gone", error);
@@ -136,6 +137,12 @@ export function docStoreErrorOf(error: unknown): DocStoreError {
       return new DocStoreError("key_unusable", error);
   }
   return new DocStoreError([401, 403, 404].includes(error.status) ? "key_refused" : "key_unusable", error);
+}
+
+/** Whether a call failed for a reason that another time, or another server, does not have. */
+function isAway(error: unknown): boolean {
+  if (error instanceof KeysteadConnectionError) return true;
+  return error instanceof KeysteadApiError && (error.status >= 500 || error.status === 429);
 }
 
 function isApiError(error: unknown, code: string): boolean {

@@ -23,6 +23,7 @@ export const docStoreErrors = {
   wrong_form: "The project's documents are encrypted in the other form, exported or wrapped",
   documents_unreadable: "Some documents do not open under any of the project's keys: the old keys are kept",
   busy: "Another process keeps the document locked",
+  storage_unavailable: "A file or folder of the store cannot be read or written",
 } as const;
 
 export type DocStoreErrorCode = keyof typeof docStoreErrors;
@@ -34,5 +35,24 @@ export class DocStoreError extends Error {
     super(docStoreErrors[code], cause === undefined ? undefined : { cause });
     this.name = "DocStoreError";
     this.code = code;
+  }
+}
+
+/** The code of the operating system, such as `ENOSPC`, of what failed on a file; undefined for anything else. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return typeof code === "string" && typeof syscall === "string" ? code : undefined;
+}
+
+/**
+ * Does `work`; a file or folder that fails it is `storage_unavailable`, since the system's own message names the file.
+ * @throws DocStoreError
+ */
+export async function onStorage<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw systemCodeOf(error) === undefined ? error : new DocStoreError("storage_unavailable", error);
   }
 }

@@ -23,7 +23,7 @@ import {
 } from "./document-cipher.ts";
 import { DocumentFiles } from "./document-files.ts";
 import { checkName, foldProject } from "./document-name.ts";
-import { DocStoreError, type DocStoreErrorCode } from "./doc-store-error.ts";
+import { DocStoreError, onStorage, type DocStoreErrorCode } from "./doc-store-error.ts";
 import { ProjectKeys, writeLimits, type WriteLimits } from "./project-keys.ts";
 import { reencryptProject, type ReencryptOptions, type ReencryptResult } from "./reencryption.ts";
 
@@ -116,6 +116,8 @@ export class DocStore {
     options: PutOptions = {},
   ): Promise<boolean> {
     const place = placeOf(project, collection, id);
+    // Half of a surrogate pair has no form in UTF-8, and would come back as something else.
+    if (!text.isWellFormed()) throw new DocStoreError("invalid_document");
     try {
       JSON.parse(text);
     } catch {
@@ -133,6 +135,62 @@ export class DocStore {
   /** The document's JSON text; undefined where there is none. */
   async getText(project: string, collection: string, id: string): Promise<string | undefined> {
     const place = placeOf(project, collection, id);
+    return onStorage(() => this.#read(place));
+  }
+
+  /** Removes a document; false where there is none. Needs no key. */
+  async delete(project: string, collection: string, id: string): Promise<boolean> {
+    const place = placeOf(project, collection, id);
+    return onStorage(async () => {
+      // A document that is not there makes no folders.
+      if ((await this.#files.collections(place.project)).length === 0) return false;
+      return this.#files.change(place, (document) => document.remove());
+    });
+  }
+
+  /** One page of a collection's documents, by the order of their names. No document is opened: it needs no key. */
+  async list(project: string, collection: string, options: ListOptions = {}): Promise<NamesPage> {
+    const [folded, name] = [foldProject(project), checkName(collection)];
+    return pageOf(await onStorage(() => this.#files.ids(folded, name)), options);
+  }
+
+  /** One page of a project's collections. */
+  async collections(project: string, options: ListOptions = {}): Promise<NamesPage> {
+    const folded = foldProject(project);
+    return pageOf(await onStorage(() => this.#files.collections(folded)), options);
+  }
+
+  /**
+   * Makes a new key for the project's documents (in the exported form: takes up the newest version of the service's key), and
+   * gives its version. Writes go under it at once; what is there stays readable. `reencrypt` moves it over.
+   */
+  async advanceKey(project: string): Promise<number> {
+    const folded = foldProject(project);
+    return onStorage(() => this.#keys.advance(folded));
+  }
+
+  /** The versions of keys that the project's documents may be under, the newest first; none for a new project. */
+  async keyVersions(project: string): Promise<number[]> {
+    const folded = foldProject(project);
+    return onStorage(() => this.#keys.versions(folded));
+  }
+
+  /**
+   * Encrypts every document that is under an older key anew, under the newest one, and forgets the older ones when no document
+   * needs them. Reads and writes go on meanwhile, in any process. Run again after an interruption, it goes on.
+   * @throws DocStoreError `documents_unreadable` after all that open are done, where some do not
+   */
+  async reencrypt(project: string, options: ReencryptOptions = {}): Promise<ReencryptResult> {
+    const folded = foldProject(project);
+    return onStorage(() => reencryptProject(this.#files, this.#keys, folded, options));
+  }
+
+  /** Wipes every key that is in memory. The store can be used on. */
+  close(): void {
+    this.#keys.clear();
+  }
+
+  async #read(place: DocumentPlace): Promise<string | undefined> {
     let seen: Buffer | undefined;
     for (let reads = 1; ; reads++) {
       const file = await this.#files.read(place);
@@ -148,57 +206,16 @@ export class DocStore {
     }
   }
 
-  /** Removes a document; false where there is none. Needs no key. */
-  async delete(project: string, collection: string, id: string): Promise<boolean> {
-    const place = placeOf(project, collection, id);
-    // A document that is not there makes no folders.
-    if ((await this.#files.collections(place.project)).length === 0) return false;
-    return this.#files.change(place, (document) => document.remove());
+  async #put(place: DocumentPlace, plaintext: Buffer, options: PutOptions): Promise<boolean> {
+    if (plaintext.length > this.#documentBytesMax) throw new DocStoreError("document_too_large");
+    return onStorage(() => this.#write(place, plaintext, options));
   }
 
-  /** One page of a collection's documents, by the order of their names. No document is opened: it needs no key. */
-  async list(project: string, collection: string, options: ListOptions = {}): Promise<NamesPage> {
-    return pageOf(await this.#files.ids(foldProject(project), checkName(collection)), options);
-  }
-
-  /** One page of a project's collections. */
-  async collections(project: string, options: ListOptions = {}): Promise<NamesPage> {
-    return pageOf(await this.#files.collections(foldProject(project)), options);
-  }
-
-  /**
-   * Makes a new key for the project's documents (in the exported form: takes up the newest version of the service's key), and
-   * gives its version. Writes go under it at once; what is there stays readable. `reencrypt` moves it over.
-   */
-  advanceKey(project: string): Promise<number> {
-    return this.#keys.advance(foldProject(project));
-  }
-
-  /** The versions of keys that the project's documents may be under, the newest first; none for a new project. */
-  keyVersions(project: string): Promise<number[]> {
-    return this.#keys.versions(foldProject(project));
-  }
-
-  /**
-   * Encrypts every document that is under an older key anew, under the newest one, and forgets the older ones when no document
-   * needs them. Reads and writes go on meanwhile, in any process. Run again after an interruption, it goes on.
-   * @throws DocStoreError `documents_unreadable` after all that open are done, where some do not
-   */
-  reencrypt(project: string, options: ReencryptOptions = {}): Promise<ReencryptResult> {
-    return reencryptProject(this.#files, this.#keys, foldProject(project), options);
-  }
-
-  /** Wipes every key that is in memory. The store can be used on. */
-  close(): void {
-    this.#keys.clear();
-  }
-
-  async #put(
+  async #write(
     place: DocumentPlace,
     plaintext: Buffer,
     { onlyIfAbsent = false }: PutOptions,
   ): Promise<boolean> {
-    if (plaintext.length > this.#documentBytesMax) throw new DocStoreError("document_too_large");
     // A key that has to be fetched is fetched before the document is locked.
     await this.#keys.prepare(place.project);
     return this.#files.change(place, async (document) => {
@@ -206,7 +223,7 @@ export class DocStore {
       const { result: file } = await this.#keys.useToWrite(place.project, plaintext.length, (key) =>
         sealDocument(key, documentAad(place), plaintext),
       );
-      return (await document.replace(file)) || undefined;
+      return onlyIfAbsent ? document.create(file) : (await document.replace(file)) || undefined;
     });
   }
 

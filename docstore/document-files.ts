@@ -13,6 +13,7 @@ import { withLock } from "./document-lock.ts";
 import { fileNameOf, nameOfFile } from "./document-name.ts";
 import { DocStoreError } from "./doc-store-error.ts";
 import {
+  createFile,
   isAbsent,
   isFileThere,
   makeFolders,
@@ -37,6 +38,8 @@ export interface LockedDocument {
    * @param check reads back what was written before it takes the place; throws where it is not right
    */
   replace(bytes: Uint8Array, check?: (written: Uint8Array) => Promise<void>): Promise<boolean>;
+  /** Makes the document; false where there is one, undefined where the lock was lost. */
+  create(bytes: Uint8Array): Promise<boolean | undefined>;
   /** Removes the document; undefined where the lock was lost. */
   remove(): Promise<boolean | undefined>;
 }
@@ -125,6 +128,12 @@ export class DocumentFiles {
             }
             return lock.isMine();
           });
+        },
+        create: async (bytes) => {
+          await this.makeFolder(place.project, "docs", fileNameOf(place.collection));
+          // Right whatever became of the lock: the file system lets one make it.
+          if (await createFile(path, bytes, () => lock.isMine())) return true;
+          return (await isFileThere(path)) ? false : undefined;
         },
         remove: async () => ((await lock.isMine()) ? removeFile(path) : undefined),
       }),

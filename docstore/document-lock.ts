@@ -1,30 +1,31 @@
 /**
- * One writer at a time for a document, across all processes that share the data folder: a file that only one can make.
+ * One writer at a time for a document, across all processes that share the data folder: a folder that only one can fill.
  *
- *     projects/{project}/locks/{sha256 of the place}   holds `host pid random`
+ *     projects/{project}/locks/{sha256 of the place}.lock/{random}   holds `host pid`
  *
  * Readers take no lock. A lock is held for one write. One whose process is gone (as far as this machine can tell), or that is
  * older than `staleMs`, is what a killed process left, and is broken. Whoever was merely slow notices: a holder asks `isMine`
  * directly before it changes anything.
  *
- * Invariant: while `isMine` says so, nobody else holds the lock.
+ * Invariant: a lock is taken away by its own random name: whoever judged one to be left takes that one away or none, however
+ * late. While `isMine` says so, nobody else holds the lock.
  */
-import { link, readFile, readlink, rename, stat, unlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readlink, rename, rm, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { randomName } from "./document-cipher.ts";
 import { DocStoreError } from "./doc-store-error.ts";
-import { isAbsent, isCode, namesIn, TEMPORARY_PREFIX } from "./durable-file.ts";
+import { isAbsent, isCode, isFileThere, namesIn, TEMPORARY_PREFIX } from "./durable-file.ts";
 
 /** A write takes milliseconds; a disk that is busy with others', seconds. */
 const STALE_MS = 30_000;
 /** How long a writer waits for another's lock. */
 const WAIT_MS = 60_000;
 const POLL_MS = 5;
-const BROKEN_PREFIX = ".broken-";
+const LOCK_SUFFIX = ".lock";
 const UNKNOWN_HOST = "unknown";
 
 export interface HeldLock {
-  /** Whether the lock is still this holder's. Throws nothing. */
+  /** Whether the lock is still this holder's. */
   isMine(): Promise<boolean>;
 }
 
@@ -46,22 +47,24 @@ export async function withLock<T>(
   work: (lock: HeldLock) => Promise<T>,
   times: LockTimes = lockTimes,
 ): Promise<T> {
-  const path = join(folder, name);
-  const token = `${await ownHost()} ${process.pid} ${randomName()}`;
+  const path = lockPath(folder, name);
+  const token = randomName();
   const giveUpAt = performance.now() + times.waitMs;
-  while (!(await take(path, token))) {
-    if (await breakStale(path, times.staleMs)) continue;
+  for (let isFree = true; !isFree || !(await take(path, token));) {
+    const holder = await holderOf(path);
+    isFree = holder === undefined || (await breakStale(path, holder, times.staleMs));
     if (performance.now() >= giveUpAt) throw new DocStoreError("busy");
-    await pause(POLL_MS);
+    if (!isFree) await pause(POLL_MS);
   }
   const takenAt = performance.now();
   const isMine = async (): Promise<boolean> =>
     // Half of the time after which others may break it: their clock and this one both count.
-    performance.now() - takenAt < times.staleMs / 2 && (await holderOf(path)) === token;
+    performance.now() - takenAt < times.staleMs / 2 && (await isFileThere(join(path, token)));
   try {
     return await work({ isMine });
   } finally {
-    if ((await holderOf(path)) === token) await unlink(path).catch(() => undefined);
+    // What is done is done: a lock that cannot be taken away is broken by whoever comes next.
+    await breakLock(path, token).catch(() => undefined);
   }
 }
 
@@ -72,56 +75,70 @@ export async function awaitHolders(folder: string, times: LockTimes = lockTimes)
     const path = join(folder, name);
     const holder = await holderOf(path);
     while (holder !== undefined && (await holderOf(path)) === holder) {
-      if (await breakStale(path, times.staleMs)) break;
+      if (await breakStale(path, holder, times.staleMs)) break;
       if (performance.now() >= giveUpAt) throw new DocStoreError("busy");
       await pause(POLL_MS);
     }
   }
 }
 
-/** The file has its token from its first moment on: a process that is killed here leaves no lock that nobody can tell of. */
+/** Where the lock of a name is. */
+export function lockPath(folder: string, name: string): string {
+  return join(folder, name + LOCK_SUFFIX);
+}
+
+/** Takes away the lock of this token; another's that lies there stays. */
+export async function breakLock(path: string, token: string): Promise<void> {
+  try {
+    await unlink(join(path, token));
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
+  // Refused where somebody has taken it meanwhile; an empty one is free.
+  await rmdir(path).catch(() => undefined);
+}
+
+/**
+ * The folder has its token from its first moment on: a process that is killed here leaves no lock that nobody can tell of. No
+ * folder takes the place of one that holds something.
+ */
 async function take(path: string, token: string): Promise<boolean> {
   const temporary = join(dirname(path), TEMPORARY_PREFIX + randomName());
-  await writeFile(temporary, token, { flag: "wx", mode: 0o600 });
+  await mkdir(temporary, { mode: 0o700 });
   try {
-    await link(temporary, path);
+    await writeFile(join(temporary, token), `${await ownHost()} ${process.pid}`, { flag: "wx", mode: 0o600 });
+    await rename(temporary, path);
     return true;
   } catch (error) {
-    if (isCode(error, "EEXIST")) return false;
+    await rm(temporary, { recursive: true, force: true });
+    // Windows says EPERM, of an empty folder too: breakLock leaves none.
+    if (isCode(error, "ENOTEMPTY", "EEXIST") || (process.platform === "win32" && isCode(error, "EPERM")))
+      return false;
     throw error;
-  } finally {
-    await unlink(temporary).catch(() => undefined);
   }
 }
 
-/** The token in a lock; undefined where there is none. */
+/** The token of a lock; undefined where nobody holds it. */
 async function holderOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
+  return (await namesIn(path))[0];
 }
 
-/** Takes away a lock that nobody can hold any more. */
-async function breakStale(path: string, staleMs: number): Promise<boolean> {
+/** Takes away a lock that nobody can hold any more; false where somebody may. */
+async function breakStale(path: string, token: string, staleMs: number): Promise<boolean> {
+  const file = join(path, token);
   try {
-    const { mtimeMs } = await stat(path);
-    if (Date.now() - mtimeMs <= staleMs && !(await isLeftByTheDead(path))) return false;
-    // Of several that come here at once, one renames it; a fresh lock that is caught so is missed by its holder in isMine.
-    const broken = join(dirname(path), BROKEN_PREFIX + randomName());
-    await rename(path, broken);
-    await unlink(broken);
-    return true;
+    const { mtimeMs } = await stat(file);
+    if (Date.now() - mtimeMs <= staleMs && !(await isLeftByTheDead(file))) return false;
   } catch (error) {
     if (isAbsent(error)) return true;
     throw error;
   }
+  await breakLock(path, token);
+  return true;
 }
 
-async function isLeftByTheDead(path: string): Promise<boolean> {
-  const [host, pid] = ((await holderOf(path)) ?? "").split(" ");
+async function isLeftByTheDead(file: string): Promise<boolean> {
+  const [host, pid] = (await readFile(file, "utf8")).split(" ");
   if (host === undefined || host === UNKNOWN_HOST || host !== (await ownHost())) return false;
   try {
     process.kill(Number(pid), 0);

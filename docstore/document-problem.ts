@@ -20,6 +20,7 @@ const storeStatus: Readonly<Record<DocStoreErrorCode, number>> = {
   wrong_form: 409,
   documents_unreadable: 500,
   busy: 503,
+  storage_unavailable: 503,
 };
 
 /** What only the server itself says. */

@@ -10,7 +10,6 @@
  * something else. Without tokens only programs of this machine are answered: no other host name, no web page.
  */
 import { Buffer } from "node:buffer";
-import { access, constants } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -20,6 +19,8 @@ import type { DocStore, ListOptions, PutOptions } from "./doc-store.ts";
 import { foldProject } from "./document-name.ts";
 import { DocumentProblem, problemOf } from "./document-problem.ts";
 import { DocStoreError } from "./doc-store-error.ts";
+import { proveWritable } from "./durable-file.ts";
+import { DOCUMENT_TLS } from "./document-tls.ts";
 
 const BODY_BYTES_MAX = 1024 * 1024;
 const HEADERS_MS_MAX = 10_000;
@@ -56,6 +57,7 @@ export class DocumentServer {
   readonly #options: DocumentServerOptions;
   readonly #server: Server;
   #health: { readonly until: number; readonly answer: Promise<Answer> } | undefined;
+  #data: { readonly until: number; readonly state: Promise<"ok" | "failed"> } | undefined;
 
   constructor(options: DocumentServerOptions) {
     this.#options = options;
@@ -65,7 +67,7 @@ export class DocumentServer {
     this.#server =
       options.tls === undefined
         ? createServer(limits, listener)
-        : createTlsServer({ ...limits, ...options.tls, minVersion: "TLSv1.2" }, listener);
+        : createTlsServer({ ...limits, ...DOCUMENT_TLS, ...options.tls }, listener);
   }
 
   /** Listens; the port is the one that was given, or a free one for 0. */
@@ -101,6 +103,7 @@ export class DocumentServer {
     try {
       answer = await this.#answer(request);
     } catch (error) {
+      if (error instanceof ClientGone) return;
       const problem = problemOf(error);
       if (problem.status >= 500) this.#options.onFailure?.(codeOf(error), error);
       answer = problem;
@@ -224,15 +227,21 @@ export class DocumentServer {
     return json(isWell ? 200 : 503, { status: isWell ? "ok" : "degraded", checks });
   }
 
-  async #dataCheck(): Promise<"ok" | "failed"> {
-    try {
-      await access(this.#options.data, constants.R_OK | constants.W_OK | constants.X_OK);
-      return "ok";
-    } catch {
-      return "failed";
+  /** Writes, at most once a second: a full disk says nothing until then. */
+  #dataCheck(): Promise<"ok" | "failed"> {
+    if (this.#data === undefined || performance.now() >= this.#data.until) {
+      const state = proveWritable(this.#options.data).then(
+        () => "ok" as const,
+        () => "failed" as const,
+      );
+      this.#data = { until: performance.now() + HEALTH_MS, state };
     }
+    return this.#data.state;
   }
 }
+
+/** Whoever sent the request ended it before its end: nobody is there to be answered. */
+class ClientGone extends Error {}
 
 /** `If-None-Match: *` makes a document and replaces none. */
 function conditionOf({ headers }: IncomingMessage): PutOptions {
@@ -289,10 +298,14 @@ async function bodyOf(request: IncomingMessage, bytesMax: number): Promise<strin
     throw new DocStoreError("document_too_large");
   const parts: Buffer[] = [];
   let total = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
-    total += part.length;
-    if (total > bytesMax) throw new DocStoreError("document_too_large");
-    parts.push(part);
+  try {
+    for await (const part of request as AsyncIterable<Buffer>) {
+      total += part.length;
+      if (total > bytesMax) throw new DocStoreError("document_too_large");
+      parts.push(part);
+    }
+  } catch (error) {
+    throw error instanceof DocStoreError ? error : new ClientGone();
   }
   try {
     // A byte order mark stays, and is no JSON.

@@ -3,14 +3,17 @@
  * Invariant: what is written is on the disk, under its name, when the promise resolves; files are 0600 and folders 0700
  * whatever the umask. Temporary files begin with `.tmp-` and lie beside what they become.
  */
-import { link, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { Buffer } from "node:buffer";
+import { link, mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { DocStoreError } from "./doc-store-error.ts";
 import { randomName } from "./document-cipher.ts";
 
 export const TEMPORARY_PREFIX = ".tmp-";
 /** No write takes this long: an older temporary file is what a crash left. */
 const LEFTOVER_MS = 15 * 60_000;
+/** A block of most file systems. */
+const PROOF_BYTES = 4096;
 
 /** Puts `bytes` in the place of the file, if `mayReplace` still says so when all is ready. Returns whether it did. */
 export async function replaceFile(
@@ -33,10 +36,15 @@ export async function replaceFile(
   return true;
 }
 
-/** Makes a file that nobody else has made; false where somebody has. */
-export async function createFile(path: string, bytes: Uint8Array): Promise<boolean> {
+/** Makes a file that nobody else has made, if `mayCreate` still says so when all is ready; false where somebody has. */
+export async function createFile(
+  path: string,
+  bytes: Uint8Array,
+  mayCreate: () => Promise<boolean> = () => Promise.resolve(true),
+): Promise<boolean> {
   const temporary = await writeTemporary(path, bytes);
   try {
+    if (!(await mayCreate())) return false;
     await link(temporary, path);
     return true;
   } catch (error) {
@@ -100,18 +108,23 @@ export async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** Makes a folder below `root`, and those between, each synced into the one above. */
+/** Makes a folder below `root`, and those between and above, each synced into the one above. */
 export async function makeFolders(root: string, ...names: readonly string[]): Promise<string> {
   let path = root;
-  await makeFolder(path, { recursive: true });
+  await makeRoot(path);
   for (const name of names) {
     path = join(path, name);
-    await makeFolder(path, { recursive: false });
+    await makeFolder(path);
   }
   return path;
 }
 
-/** Removes what writes that did not end left in a folder. */
+/** Writes a file in a folder and removes it: whether there is room and leave to write. */
+export async function proveWritable(folder: string): Promise<void> {
+  await unlink(await writeTemporary(join(folder, "proof"), Buffer.alloc(PROOF_BYTES)));
+}
+
+/** Removes what writes, and locks, that did not end left in a folder. */
 export async function removeLeftovers(folder: string, nowMs = Date.now()): Promise<void> {
   let names: readonly string[];
   try {
@@ -124,7 +137,8 @@ export async function removeLeftovers(folder: string, nowMs = Date.now()): Promi
     if (!name.startsWith(TEMPORARY_PREFIX)) continue;
     const path = join(folder, name);
     const facts = await stat(path).catch(() => undefined);
-    if (facts !== undefined && nowMs - facts.mtimeMs > LEFTOVER_MS) await unlink(path).catch(() => undefined);
+    if (facts !== undefined && nowMs - facts.mtimeMs > LEFTOVER_MS)
+      await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
@@ -153,21 +167,42 @@ async function writeTemporary(path: string, bytes: Uint8Array): Promise<string> 
   return temporary;
 }
 
-async function makeFolder(path: string, { recursive }: { readonly recursive: boolean }): Promise<void> {
-  try {
-    // With `recursive` the answer is undefined where the folder was there.
-    if ((await mkdir(path, { recursive, mode: 0o700 })) === undefined && recursive) return;
-  } catch (error) {
-    if (isCode(error, "EEXIST")) return;
-    throw error;
+/** Makes a folder and all above it. */
+async function makeRoot(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) {
+    // Another process may have made it a moment ago. Where the folder above cannot be opened, none of ours did.
+    await syncFolder(dirname(path)).catch((error: unknown) => {
+      if (!isCode(error, "EACCES", "EPERM")) throw error;
+    });
+    return;
   }
-  const handle = await open(path, "r");
+  await keepToOwner(path);
+  const top = dirname(resolve(first));
+  for (let above = dirname(resolve(path)); ; above = dirname(above)) {
+    await syncFolder(above);
+    if (above === top || above === dirname(above)) return;
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    await keepToOwner(path);
+  } catch (error) {
+    if (!isCode(error, "EEXIST")) throw error;
+  }
+  // For who came second as well: what it builds upon is on the disk.
+  await syncFolder(dirname(path));
+}
+
+async function keepToOwner(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
   try {
     await handle.chmod(0o700);
   } finally {
     await handle.close();
   }
-  await syncFolder(dirname(path));
 }
 
 /** Windows syncs no folders. */

@@ -52,13 +52,17 @@ export async function reencryptProject(
   for (const collection of await files.collections(project)) {
     for (const id of await files.ids(project, collection)) places.push({ project, collection, id });
   }
+  let cause: unknown;
+  const onUnreadable = (error: unknown): void => {
+    cause ??= error;
+  };
   const counts: Record<Outcome, number> = { stays: 0, reencrypted: 0, unreadable: 0, gone: 0 };
   for (const [i, place] of places.entries()) {
     signal?.throwIfAborted();
-    counts[await reencryptDocument(files, keys, place, version, older)]++;
+    counts[await reencryptDocument(files, keys, place, version, older, onUnreadable)]++;
     onProgress?.({ done: i + 1, total: places.length });
   }
-  if (counts.unreadable > 0) throw new DocStoreError("documents_unreadable");
+  if (counts.unreadable > 0) throw new DocStoreError("documents_unreadable", cause);
   const forgotten = await keys.forgetBefore(project, version);
   const { reencrypted, stays } = counts;
   return { version, documents: reencrypted + stays, reencrypted, forgotten };
@@ -70,6 +74,7 @@ function reencryptDocument(
   place: DocumentPlace,
   version: number,
   older: readonly number[],
+  onUnreadable: (error: unknown) => void,
 ): Promise<Outcome> {
   const aad = documentAad(place);
   const opens = (file: Uint8Array, under: number): Promise<Buffer | undefined> =>
@@ -90,7 +95,12 @@ function reencryptDocument(
       return "stays";
     }
     for (const under of older) {
-      const plaintext = await opens(file, under);
+      const plaintext = await opens(file, under).catch((error: unknown) => {
+        // It may be under another one, which can be had; a service that is away may have this one later.
+        if (!(error instanceof DocStoreError) || error.code === "key_service_unavailable") throw error;
+        onUnreadable(error);
+        return undefined;
+      });
       if (plaintext === undefined) continue;
       try {
         return (await rewrite(keys, place, document, plaintext)) ? "reencrypted" : undefined;

@@ -67,7 +67,11 @@ describe("keystead docs", () => {
     await refused(docs(["put", "shop", "orders", "4", "{"]), 5, /invalid_document/);
     await refused(docs(["put", "shop", "orders", "../4", "{}"]), 5, /invalid_name/);
     await refused(docs(["put", "shop!", "orders", "4", "{}"]), 5, /invalid_project/);
+    writeFileSync(join(folder, "latin.json"), Buffer.from('"caf\u00e9"', "latin1"));
+    await refused(docs(["put", "shop", "orders", "4", "--file", join(folder, "latin.json")]), 5, /no UTF-8/);
     await refused(docs(["get", "shop", "orders", "4"]), 4, /no such document/);
+    const below = join(folder, "two.json", "below");
+    await refused(docsIn(below, ["put", "shop", "orders", "4", "{}"]), 5, /storage_unavailable\): ENOTDIR/);
   });
 
   test("replaces nothing with --only-if-absent, and removes once", async () => {
@@ -252,6 +256,7 @@ describe("keystead docs", () => {
     await refused(docs([...everywhere, "--open"]), 2, /--tls-cert/);
     await refused(docs([...everywhere, "--open", "--tls-cert", "a"]), 2, /come together/);
     await refused(docs(["serve", "--addr", "nowhere"]), 2, /host:port/);
+    await refused(docs(["serve", "--addr", "127.example.org:0"]), 2, /--tokens/);
     await refused(docs(["serve", "--body-max", "16777217"]), 2, /--body-max/);
     writeFileSync(join(folder, "short"), "short\n");
     await refused(docs(["serve", "--tokens", join(folder, "short")]), 5, /line 1/);

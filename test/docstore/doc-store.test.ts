@@ -13,6 +13,7 @@ import {
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import type { Json } from "../../docstore/doc-store.ts";
+import { systemCodeOf } from "../../docstore/doc-store-error.ts";
 import { dekForms } from "../../docstore/dek-source.ts";
 import { serviceFor } from "../harness.ts";
 import {
@@ -65,7 +66,7 @@ for (const form of dekForms) {
       const text = '{ "n": 12345678901234567890123, "n": 1.0 }';
       await store.putText(project, "c", "d", text);
       assert.equal(await store.getText(project, "c", "d"), text);
-      for (const bad of ["", "{", "undefined", "{'a':1}", "NaN", "1 2"])
+      for (const bad of ["", "{", "undefined", "{'a':1}", "NaN", "1 2", '"\ud800"', '"\udc00 \ud800"'])
         await assert.rejects(store.putText(project, "c", "d", bad), refused("invalid_document"));
       await assert.rejects(
         store.put(project, "c", "d", undefined as unknown as Json),
@@ -370,6 +371,30 @@ for (const form of dekForms) {
       const client = new KeysteadClient({ url: running.url, token: await running.token("reader") });
       await assert.rejects(store({ client }).put(newProject(), "c", "d", 1), refused("key_refused"));
       assert.deepEqual(filesBelow(dirname(data)), []);
+    });
+
+    test("says of a file or folder that fails only that, and names the system's code below", async () => {
+      const { store, data } = await storesOf(form, service());
+      const project = newProject();
+      const one = store();
+      await one.put(project, "c", "d", 1);
+      // Where the document should be is a folder.
+      const inTheWay = join(data, "projects", project, "docs", "c", "e");
+      mkdirSync(join(inTheWay, "full"), { recursive: true });
+      const isEisdir = (error: unknown): boolean =>
+        refused("storage_unavailable")(error) &&
+        !(error as Error).message.includes(project) &&
+        systemCodeOf((error as Error).cause) === "EISDIR";
+      await assert.rejects(one.get(project, "c", "e"), isEisdir);
+      await assert.rejects(one.put(project, "c", "e", 1), isEisdir);
+      await assert.rejects(one.reencrypt(project), isEisdir);
+      assert.equal(await one.get(project, "c", "d"), 1);
+      const file = join(data, "file");
+      writeFileSync(file, "");
+      await assert.rejects(
+        store({ data: join(file, "below") }).put(project, "c", "d", 1),
+        refused("storage_unavailable"),
+      );
     });
 
     test("a failed write leaves the document that was there", async () => {

@@ -2,15 +2,20 @@
 import assert from "node:assert/strict";
 import { createCipheriv, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { importBundoc } from "../../docstore/bundoc-import.ts";
 import { CallersRefused, parseCallers } from "../../docstore/callers.ts";
+import { systemCodeOf } from "../../docstore/doc-store-error.ts";
 import { DocumentServer, type DocumentServerOptions } from "../../docstore/document-server.ts";
+import { TLS_1_2_SUITES, TLS_1_3_SUITES } from "../../src/http/tls-files.ts";
+import { makeCertificate } from "../certificates.ts";
 import { serviceFor, temporaryFolder } from "../harness.ts";
-import { filesBelow, startKeyService, storesOf } from "./store-harness.ts";
+import { sayHello } from "../http/client-hello.ts";
+import { filesBelow, refused, startKeyService, storesOf } from "./store-harness.ts";
 
 describe("the document server", () => {
   const service = serviceFor(startKeyService);
@@ -155,6 +160,79 @@ describe("the document server", () => {
     assert.throws(() => parseCallers(`${all} no/project\n`), /line 1 /);
   });
 
+  test("speaks TLS with forward secrecy and AEAD only, as the service does", async () => {
+    for (const kind of ["ecdsa", "rsa"] as const) {
+      const { certFile, keyFile } = makeCertificate(kind, 1);
+      const cert = readFileSync(certFile);
+      const secure = await serve({ tls: { cert, key: readFileSync(keyFile) } });
+      for (const [version, suites] of [
+        ["TLSv1.2", TLS_1_2_SUITES.filter((suite) => suite.includes(kind.toUpperCase()))],
+        ["TLSv1.3", TLS_1_3_SUITES.slice(0, 1)],
+      ] as const) {
+        for (const ciphers of suites) {
+          const socket = connectTls({
+            port: secure,
+            ca: cert,
+            minVersion: version,
+            maxVersion: version,
+            ciphers,
+          });
+          await once(socket, "secureConnect");
+          assert.equal(socket.getProtocol(), version);
+          // Not every client lets the suite of 1.3 be chosen.
+          if (version === "TLSv1.2") assert.equal(socket.getCipher().name, ciphers);
+          socket.destroy();
+        }
+      }
+      // Static RSA with CBC, CBC with ECDHE, static RSA with GCM.
+      for (const suite of [0x002f, 0x0035, 0xc009, 0xc013, 0xc014, 0x009c, 0x009d]) {
+        const answer = await sayHello(secure, 0x0303, [suite]);
+        assert.notEqual(answer.kind, "hello", suite.toString(16));
+      }
+      assert.notEqual((await sayHello(secure, 0x0302, [0xc013, 0xc009])).kind, "hello");
+    }
+  });
+
+  test("is not well where nothing can be written", async () => {
+    const blocked = join(temporaryFolder(), "file");
+    writeFileSync(blocked, "", { mode: 0o777 });
+    chmodSync(blocked, 0o777);
+    const at = `http://127.0.0.1:${await serve({ data: blocked })}`;
+    const health = await fetch(`${at}/health`);
+    assert.equal(health.status, 503);
+    assert.deepEqual(await health.json(), {
+      status: "degraded",
+      checks: { data: "failed", key_service: "ok" },
+    });
+    assert.equal((await fetch(`${at}/ready`)).status, 503);
+    const { length } = filesBelow(data);
+    assert.equal((await fetch(`${url}/ready`)).status, 200);
+    assert.equal(filesBelow(data).length, length);
+  });
+
+  test("answers 503 for a file that fails, and tells of it; of a client that went away it tells nothing", async () => {
+    const told: string[] = [];
+    const other = await serve({
+      onFailure: (failure, cause) => told.push(`${failure} ${systemCodeOf((cause as Error).cause)}`),
+    });
+    mkdirSync(join(data, "projects", "p", "docs", "c", "d"), { recursive: true });
+    const path = "/projects/p/docs/c/d";
+    const socket = connect(other, "127.0.0.1");
+    const closed = once(socket, "close");
+    socket.write(
+      `PUT ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"`,
+    );
+    // The first byte of the body has to be there before the end is.
+    await fetch(`http://127.0.0.1:${other}/ready`);
+    socket.destroy();
+    await closed;
+    const answer = await fetch(`http://127.0.0.1:${other}${path}`);
+    assert.equal(answer.status, 503);
+    assert.equal(answer.headers.get("retry-after"), "1");
+    assert.equal(await code(answer), "storage_unavailable");
+    assert.deepEqual(told, ["storage_unavailable EISDIR"]);
+  });
+
   test("says how it is, and ends with the requests under way", async () => {
     assert.deepEqual(await (await fetch(`${url}/health`)).json(), {
       status: "ok",
@@ -200,6 +278,7 @@ describe("the import of Bundoc's files", () => {
     };
     const docs = join(from, "projects", "shop", "docs");
     mkdirSync(join(docs, "orders", "deeper"), { recursive: true });
+    mkdirSync(join(docs, "more"));
     writeFileSync(join(docs, "orders", "1.enc"), file(old.keyMaterial, '{"n":1}'));
     writeFileSync(join(docs, "orders", "2.enc"), file(now.keyMaterial, '{"n":2}'));
     writeFileSync(join(docs, "loose.enc"), file(now.keyMaterial, "3"));
@@ -224,5 +303,37 @@ describe("the import of Bundoc's files", () => {
     assert.deepEqual([again.imported, again.kept], [0, 3]);
     assert.equal(filesBelow(from).length, files);
     assert.ok(filesBelow(data).length > 3);
+    // The one after what is too large is imported; of two for one document the first is, and the other named.
+    for (const [name, text] of [
+      ["1-large", JSON.stringify("x".repeat(100))],
+      ["twice", '"first"'],
+      ["twice.enc", '"second"'],
+    ] as const)
+      writeFileSync(join(docs, "more", name), file(now.keyMaterial, text), { flag: "wx" });
+    writeFileSync(join(docs, "loose"), file(now.keyMaterial, "4"));
+    const third = await importBundoc(store({ documentBytesMax: 50 }), {
+      from,
+      project: "shop",
+      exporter: bundoc.client,
+      suffix: ".enc",
+    });
+    assert.deepEqual([third.imported, third.kept], [1, 3]);
+    assert.deepEqual(
+      third.refused.filter((path) => !path.startsWith("orders")),
+      ["loose.enc", join("more", "1-large"), join("more", "twice.enc")],
+    );
+    assert.equal(await one.get("shop", "more", "twice"), "first");
+  });
+
+  test("says that a folder cannot be read", async () => {
+    const { store, client } = await storesOf("exported", service());
+    await client.key.create("lost-dek");
+    const from = temporaryFolder();
+    mkdirSync(join(from, "projects", "lost"), { recursive: true });
+    symlinkSync("docs", join(from, "projects", "lost", "docs"));
+    await assert.rejects(
+      importBundoc(store(), { from, project: "lost", exporter: client }),
+      refused("storage_unavailable"),
+    );
   });
 });

@@ -5,13 +5,22 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DocStore } from "../../docstore/doc-store.ts";
-import { dekForms, type DekForm } from "../../docstore/dek-source.ts";
+import { dekForms, docStoreErrorOf, type DekForm } from "../../docstore/dek-source.ts";
 import { KeysteadClient } from "../../sdk/client.ts";
+import { KeysteadConnectionError } from "../../sdk/connection-error.ts";
+import { KeysteadCredentialError } from "../../sdk/credential-error.ts";
 import { ROOT_KEY, temporaryFolder } from "../harness.ts";
 import { LAUNCHER, startProcess } from "../server-process.ts";
 import { filesBelow, isAnywhereBelow, refused } from "./store-harness.ts";
 
 const CANARY = "canary-outage-31";
+
+test("a token that a silent service does not renew is an outage, one that it refuses is not", () => {
+  const codeOf = (cause: unknown): string =>
+    docStoreErrorOf(new KeysteadCredentialError("credential_unavailable", "no token", cause)).code;
+  assert.equal(codeOf(new KeysteadConnectionError("unreachable", "silent")), "key_service_unavailable");
+  assert.equal(codeOf(new Error("no file")), "key_refused");
+});
 
 for (const form of dekForms) {
   test(`with ${form} keys, a killed key service stops cold projects at once and warm ones in their time`, async () => {
