@@ -154,29 +154,39 @@ export class ClientAccounts {
     );
   }
 
-  /** Removes a client: its account at once, its project and what is in it in 30 days. Its name is free. */
-  async remove(
-    { client, account }: { readonly client: Client; readonly account: Account },
-    along: readonly Write[],
-    commit: CommitChange,
-  ): Promise<void> {
-    const { accounts, clients, passwords, projects, sessions, signups, now } = this.#options;
-    const ending = await sessions.ending(account.id);
-    const project = await projects.ending(client.projectId, PROJECT_DAYS, now());
-    const writes = [
-      ...ending.writes,
-      passwords.ending(account.id),
-      clients.ending(account.id),
-      signups.endingName(account.name),
-      ...project.writes,
-      ...along,
-    ];
+  /**
+   * Removes an account with everything that is its own. Where it is a client its project goes too, in 30 days, and its name
+   * is free.
+   */
+  async remove(account: Account, along: readonly Write[], commit: CommitChange): Promise<void> {
+    const ending = await this.#ending(account);
     try {
-      await accounts.remove(account, writes, commit);
+      await this.#options.accounts.remove(account, [...ending.writes, ...along], commit);
     } finally {
       ending.done();
-      project.done();
     }
+  }
+
+  /** What goes with an account, whether it is a client or not. */
+  async #ending({ id, name }: Account): Promise<{ readonly writes: readonly Write[]; done(): void }> {
+    const { clients, passwords, projects, sessions, signups, now } = this.#options;
+    const ending = await sessions.ending(id);
+    const client = await clients.ofAccount(id);
+    const project =
+      client === undefined ? undefined : await projects.ending(client.projectId, PROJECT_DAYS, now());
+    return {
+      writes: [
+        ...ending.writes,
+        passwords.ending(id),
+        clients.ending(id),
+        signups.endingName(name),
+        ...(project?.writes ?? []),
+      ],
+      done: () => {
+        ending.done();
+        project?.done();
+      },
+    };
   }
 
   /**

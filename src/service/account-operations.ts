@@ -61,20 +61,8 @@ export const accountDelete: GlobalMutation<Named, undefined> = {
   resource: accountResource,
   async run(context, { name }) {
     const account = await another(context, name);
-    const { accounts, clients, sessions, passwords, signups } = context.services;
-    const ending = await sessions.ending(account.id);
-    const writes = [
-      clients.ending(account.id),
-      ...ending.writes,
-      passwords.ending(account.id),
-      signups.endingName(name),
-      ...(await stillManaging(context)),
-    ];
-    try {
-      await accounts.remove(account, writes, context.commit);
-    } finally {
-      ending.done();
-    }
+    const guard = await stillManaging(context);
+    await context.services.clientAccounts.remove(account, guard, context.commit);
     return undefined;
   },
   replay: replayNothing,

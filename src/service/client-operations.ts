@@ -126,10 +126,10 @@ export const clientDelete: GlobalMutation<Numbered, undefined> = {
   resource: nothing,
   async run(context, { number }) {
     const { clientAccounts } = context.services;
-    const found = await clientAccounts.accountOf(number);
-    naming(context)(found.account);
-    await another(context, found.account.name);
-    await clientAccounts.remove(found, await stillManaging(context), context.commit);
+    const { account } = await clientAccounts.accountOf(number);
+    naming(context)(account);
+    await another(context, account.name);
+    await clientAccounts.remove(account, await stillManaging(context), context.commit);
     return undefined;
   },
   replay: replayNothing,

@@ -531,14 +531,15 @@ export function goKmsContract(store: string, start: Start): void {
         isRefused(await go.ask("POST", "/auth/signup", { token: spare, password: PASSWORD }), 401);
       });
 
-      test("an account that was deleted natively is no client any more, and its name is free", async () => {
+      test("an account that was deleted natively is no client any more, its name is free, and its project goes", async () => {
         const { name } = await go.client();
-        const { clientAccounts } = service().keystead.services;
-        const { account } = await clientAccounts.accountOf(await go.numberOf(name));
+        const { clientAccounts, projects } = service().keystead.services;
+        const { client, account } = await clientAccounts.accountOf(await go.numberOf(name));
         const path = `/v1/accounts/${account.name}`;
         const answer = await go.ask("DELETE", path, undefined, { token: go.admin });
         assert.equal(answer.status, 204, answer.text);
         isRefused(await go.login(name), 401);
+        assert.equal((await projects.byId(client.projectId))?.state, "pending_deletion");
         await go.client(name);
       });
 
