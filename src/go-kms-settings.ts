@@ -89,7 +89,7 @@ export function goKmsConfigOf(values: GoKmsValues): GoKmsConfig {
     throw refused("MASTER_ADMIN_PASSWORD", "is missing; MASTER_ADMIN_USERNAME logs in with it");
   if (!/^[a-zA-Z0-9-]{4,64}$/.test(name))
     throw refused("MASTER_ADMIN_USERNAME", "is 4 to 64 letters, digits and hyphens");
-  const characters = Array.from(password).length;
+  const characters = Array.from(password.normalize("NFC")).length;
   if (characters < 12 || characters > 128) throw refused("MASTER_ADMIN_PASSWORD", "is 12 to 128 characters");
   return { defaultRole, masterAdmin: { name, password } };
 }

@@ -43,7 +43,7 @@ export async function openListeners(config: Config, served: Served): Promise<Lis
   const tls = config.tls === undefined ? undefined : readTlsPair(config.tls);
   const start = await listenFunction();
   const listeners: Listener[] = [];
-  for (const { hosts, port, internal, optional } of placesOf(config)) {
+  for (const { name, hosts, port, internal, optional } of placesOf(config)) {
     const options = {
       ...served,
       port: portFor(listeners, port, internal),
@@ -51,11 +51,11 @@ export async function openListeners(config: Config, served: Served): Promise<Lis
       tls,
       proxies: config.trustedProxies,
     };
-    const listener = await firstOf(hosts, (host) => start({ ...options, host }));
-    if (listener !== undefined) listeners.push(listener);
-    else if (!optional) {
+    const result = await firstOf(hosts, (host) => start({ ...options, host }));
+    if ("listener" in result) listeners.push(result.listener);
+    else if (!optional || !result.isAbsent) {
       for (const opened of listeners) await opened.close();
-      throw new StartRefused(`KEYSTEAD_ADDR ${hosts[0] ?? ""}:${port} cannot be listened on; is it in use?`);
+      throw new StartRefused(`${name} ${result.host}:${options.port} cannot be listened on; is it in use?`);
     }
   }
   return listeners;
@@ -65,11 +65,17 @@ export async function openListeners(config: Config, served: Served): Promise<Lis
 export function reloadTls({ tls }: Config, listeners: readonly Listener[], log: Log): void {
   if (tls === undefined) return;
   let pair: TlsPair;
+  let taken = 0;
   try {
     pair = readTlsPair(tls);
-    for (const listener of listeners) listener.reloadTls(pair);
+    for (const listener of listeners) {
+      listener.reloadTls(pair);
+      taken++;
+    }
   } catch (error) {
-    log.error("the TLS files were not taken; the certificate stays as it was", {
+    const others =
+      taken === 0 ? "the certificate stays as it was" : "some listeners have the new certificate";
+    log.error(`the TLS files were not taken; ${others}`, {
       cause: error instanceof StartRefused ? error.message : String(error),
     });
     return;
@@ -87,6 +93,9 @@ export async function listenForHost(
   try {
     return await openAdminSocket({
       path: join(dataPath, "admin.sock"),
+      onFailure: (error) => {
+        log.failure("root.rotate", "", error);
+      },
       async rotateRoot(text) {
         const parsed = parseRootKey(text);
         if (parsed === undefined) throw new KeysteadError("invalid_body");
@@ -109,6 +118,8 @@ async function listenFunction(): Promise<(options: ListenOptions) => Promise<Lis
 }
 
 interface Place {
+  /** The setting's name. */
+  readonly name: string;
   /** The first that can be had is taken. */
   readonly hosts: readonly string[];
   readonly port: number;
@@ -121,6 +132,7 @@ interface Place {
 function placesOf(config: Config): Place[] {
   const expand = ({ host, port }: Address, internal: boolean): Place[] => {
     const place = (hosts: readonly string[], optional = false): Place => ({
+      name: internal ? "KEYSTEAD_INTERNAL_ADDR" : "KEYSTEAD_ADDR",
       hosts,
       port,
       internal,
@@ -137,18 +149,31 @@ function placesOf(config: Config): Place[] {
   ];
 }
 
+type Started =
+  | { readonly listener: Listener }
+  /** `isAbsent`: this machine has no such address. */
+  | { readonly host: string; readonly isAbsent: boolean };
+
+/** Starts on the first address that the machine has: one that another program listens on is not passed over. */
 async function firstOf(
   hosts: readonly string[],
   start: (host: string) => Promise<Listener>,
-): Promise<Listener | undefined> {
+): Promise<Started> {
+  let last = "";
   for (const host of hosts) {
+    last = host;
     try {
-      return await start(host);
-    } catch {
-      // The next one, if there is one.
+      return { listener: await start(host) };
+    } catch (error) {
+      if (!isAbsentAddress(error)) return { host, isAbsent: false };
     }
   }
-  return undefined;
+  return { host: last, isAbsent: true };
+}
+
+function isAbsentAddress(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT";
 }
 
 /** Port 0 means any free one; both loopback addresses then share the first's. */

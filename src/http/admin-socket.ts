@@ -20,6 +20,8 @@ export interface AdminSocketOptions {
   readonly path: string;
   /** @throws KeysteadError */
   readonly rotateRoot: (rootKey: string) => Promise<void>;
+  /** Told of what failed for a cause of the service's own. */
+  readonly onFailure: (error: KeysteadError) => void;
 }
 
 export interface AdminSocket {
@@ -27,7 +29,11 @@ export interface AdminSocket {
 }
 
 /** Opens the socket. Rejects where the path cannot be one. */
-export async function openAdminSocket({ path, rotateRoot }: AdminSocketOptions): Promise<AdminSocket> {
+export async function openAdminSocket({
+  path,
+  rotateRoot,
+  onFailure,
+}: AdminSocketOptions): Promise<AdminSocket> {
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) throw new Error("the path is too long for a socket");
   const server = createServer({ requestTimeout: REQUEST_MS_MAX }, (request, response) => {
     serve(request, rotateRoot).then(
@@ -36,6 +42,7 @@ export async function openAdminSocket({ path, rotateRoot }: AdminSocketOptions):
       },
       (thrown: unknown) => {
         const error = asKeysteadError(thrown);
+        if (error.status >= 500) onFailure(error);
         answer(response, error.status, { code: error.code, title: error.detail ?? error.message });
       },
     );

@@ -1,10 +1,11 @@
 /**
  * What every request passes before anything is done for it, cheapest first: is the client local (dev mode), is its address
  * within its rate, is the service serving, who is it, is the caller within its rate.
- * Invariant: a refusal of somebody unknown can neither fill the audit log nor cost more than a hash and one look-up: the
- * first refusal of an address for an operation in a second has its own entry, written before the answer; the others of
- * that second are counted into one summary entry. Logins that are refused because too many wait are counted only, in one
- * summary for all addresses; where it is known before the request is read, nothing of it is.
+ * Invariant: a refusal of somebody unknown can neither fill the audit log nor cost more than a hash and one look-up, or
+ * one verification of a signature where a JWT names a key that is there: the first refusal of an address for an operation
+ * in a second has its own entry, written before the answer; the others of that second are counted into one summary entry.
+ * Logins that are refused because too many wait are counted only, in one summary for all addresses; where it is known
+ * before the request is read, nothing of it is.
  */
 import { serviceFacts, type Auditor } from "../audit/auditor.ts";
 import type { AuditFacts, Severity } from "../audit/entry.ts";

@@ -6,9 +6,11 @@ import { ALL_PROJECTS, type Binding } from "../policy/decide.ts";
 
 export type AccountKind = "person" | "service";
 
+export const credentialMethods = ["api_token", "login", "jwt", "issuer"] as const;
+
 /** What a caller proved who it is with, for `whoami`: nothing is decided by it. */
 export interface Credential {
-  readonly method: "api_token" | "login" | "jwt" | "issuer";
+  readonly method: (typeof credentialMethods)[number];
   readonly expiresAtMs: number;
   /** For a token of an external issuer: that issuer's name here, and whom the token is for. */
   readonly issuer?: string;

@@ -145,8 +145,8 @@ export class ClientAccounts {
     return this.#options.accounts.rebind(
       account.name,
       (bindings) => {
-        const rest = bindings.filter((binding) => !isAdminBinding(binding));
-        return role === "admin" ? [...rest, adminBinding()] : rest;
+        if (role === "client") return bindings.filter((binding) => !isAdminBinding(binding));
+        return bindings.some(isAdminBinding) ? bindings : [...bindings, adminBinding()];
       },
       { change: "role", role },
       commit,
@@ -238,8 +238,9 @@ function adminBinding(): Binding {
   return { id: randomId(), role: ADMIN_ROLE, project: ALL_PROJECTS };
 }
 
-function isAdminBinding({ role, project }: Binding): boolean {
-  return (role === ADMIN_ROLE || role === "admin") && project === ALL_PROJECTS;
+/** One for some names only makes nobody an administrator of clients. */
+function isAdminBinding({ role, project, pattern }: Binding): boolean {
+  return (role === ADMIN_ROLE || role === "admin") && project === ALL_PROJECTS && pattern === undefined;
 }
 
 function roleOf(bindings: readonly Binding[]): ClientRole {

@@ -20,7 +20,8 @@ const WAITING_MAX = 1000;
 const SETS_MAX = 100;
 
 interface FetchedSet {
-  readonly revision: number;
+  /** What it was fetched by: where the keys come from, as text. */
+  readonly source: string;
   keys: readonly IssuerKey[];
   /** When the newest keys were asked for; undefined before any came. */
   fetchedAt: number | undefined;
@@ -42,6 +43,7 @@ export interface IssuerKeysOptions {
 export class IssuerKeys {
   readonly #options: IssuerKeysOptions;
   readonly #fetched = new Map<string, FetchedSet>();
+  readonly #sources = new WeakMap<Issuer, string>();
   readonly #pinned = new WeakMap<Issuer, readonly IssuerKey[]>();
 
   constructor(options: IssuerKeysOptions) {
@@ -145,13 +147,19 @@ export class IssuerKeys {
     return url;
   }
 
-  #setOf({ id, revision }: Issuer): FetchedSet {
+  #setOf(issuer: Issuer): FetchedSet {
+    const { id } = issuer;
     let set = this.#fetched.get(id);
-    // Whatever was changed may be where the keys come from.
-    if (set?.revision !== revision) {
-      if (this.#fetched.size >= SETS_MAX) this.#fetched.clear();
+    const source = this.#sourceOf(issuer);
+    // Other rules leave the keys as they are.
+    if (set?.source !== source) {
+      this.#fetched.delete(id);
+      for (const oldest of this.#fetched.keys()) {
+        if (this.#fetched.size < SETS_MAX) break;
+        this.#fetched.delete(oldest);
+      }
       set = {
-        revision,
+        source,
         keys: [],
         fetchedAt: undefined,
         attemptedAt: undefined,
@@ -161,6 +169,15 @@ export class IssuerKeys {
       this.#fetched.set(id, set);
     }
     return set;
+  }
+
+  #sourceOf(issuer: Issuer): string {
+    let source = this.#sources.get(issuer);
+    if (source === undefined) {
+      source = JSON.stringify([issuer.keySource, issuer.issuer, issuer.caPem]);
+      this.#sources.set(issuer, source);
+    }
+    return source;
   }
 
   #pinnedOf(issuer: Issuer, keys: readonly unknown[]): readonly IssuerKey[] {

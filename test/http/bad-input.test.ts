@@ -334,6 +334,15 @@ describe("bad input on every route of the native API", () => {
         const raw = `{"__proto__":1,${JSON.stringify(body).slice(1)}`.replace(",}", "}");
         assertProblem(await send(undefined, { raw }), "unknown_field");
       });
+      const inner = Object.entries(body).filter(
+        ([name, value]) => typeof value === "object" && !Array.isArray(value) && name !== "labels",
+      );
+      for (const [name, value] of inner) {
+        test(`refuses a field that it does not know in ${name}, without naming it`, async () => {
+          const nested = { ...(value as object), [CANARY]: 1 };
+          assertProblem(await send({ ...body, [name]: nested }), "unknown_field");
+        });
+      }
       test("refuses what is nested deeply", async () => {
         const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`;
         assertProblem(await send(undefined, { raw: deep }), "too_deep");

@@ -132,7 +132,17 @@ describe("the keys of an issuer", () => {
   test("come from an issuer's new settings at once", async () => {
     await keys.current(issuer());
     server.keys = [second.jwk];
-    assert.deepEqual(await kids(keys.current(issuer(undefined, 2))), ["k2"]);
+    assert.deepEqual(await kids(keys.current(issuer({ from: "discovery" }, 2))), ["k2"]);
+  });
+
+  test("are used on where something else of the issuer was changed while it is down", async () => {
+    await keys.current(issuer());
+    await keys.current({ ...issuer(), id: "kept" });
+    down();
+    assert.deepEqual(await kids(keys.current({ ...issuer(undefined, 2), audiences: ["b"] })), ["k1"]);
+    for (let i = 0; i < 99; i++) await keys.current({ ...issuer(), id: `more-${i}` });
+    assert.deepEqual(await kids(keys.current({ ...issuer(undefined, 3), id: "kept" })), ["k1"]);
+    assert.deepEqual(await kids(keys.current(issuer())), [], "the oldest of too many went, and no other");
   });
 
   const bad: [string, string, NonNullable<TestIssuer["answer"]>][] = [

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { passwordHashRuns } from "../../src/crypto/password-hash.ts";
+import { nativeRoutes } from "../../src/http/native/native-api.ts";
 import { forEachStore, serviceFor, type Answer, type TestService } from "../harness.ts";
 import { cheap } from "./cheap-hash.ts";
 
@@ -63,6 +64,8 @@ forEachStore(({ startServer }) => {
       const { token } = await loggedIn(name);
       const { json } = await whoami(token);
       assert.equal(json["caller"], `person:${name}`);
+      assert.equal(json["authenticated_by"], "login");
+      nativeRoutes.find(({ operation }) => operation.id === "caller.whoami")?.response?.parse(json);
       const out = await service().request("POST", "/v1/logout", {}, { token });
       assert.equal(out.status, 204, out.text);
       assert.equal(await status(token), 401);

@@ -1,7 +1,7 @@
 /** The native API's routes for projects, accounts, role bindings and tokens. */
 import { z } from "zod";
 import type { ApiToken } from "../../identity/accounts.ts";
-import type { Credential } from "../../identity/caller.ts";
+import { credentialMethods, type Credential } from "../../identity/caller.ts";
 import type { Project } from "../../identity/projects.ts";
 import { ALL_PROJECTS } from "../../policy/decide.ts";
 import {
@@ -249,7 +249,7 @@ export const identityRoutes: readonly AnyNativeRoute[] = [
       kind: z.string(),
       caller: z.string(),
       account_id: uuid.optional(),
-      authenticated_by: z.enum(["api_token", "jwt", "issuer"]).optional(),
+      authenticated_by: z.enum(credentialMethods).optional(),
       expires_at: time.optional(),
       issuer: z.string().optional(),
       subject: z.string().optional(),

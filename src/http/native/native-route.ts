@@ -60,7 +60,9 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  if (issue?.code === "unrecognized_keys" && issue.path.length === 0) {
+  if (issue?.code === "unrecognized_keys") {
+    // Its message names the field, which is the caller's text.
+    if (issue.path.length > 0) throw new KeysteadError("unknown_field");
     const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
     const detail = known.length === 0 ? "it takes no fields" : `its fields are ${known.join(", ")}`;
     throw new KeysteadError("unknown_field", { detail });
