@@ -5,12 +5,14 @@
  * fields) of the record id and of the given id; their own ids begin with the time, so that a project's are in the order in
  * which they came.
  * Invariant: nothing of a credential stands in a column in clear; a row answers to an id only where its sealed facts state
- * that id too. A stored credential never changes.
+ * that id too. A stored credential never changes. A search holds what it answers with and a slice of rows, however much it
+ * passes over; how many run at once, and how long one works, is bounded.
  */
 import type { Buffer } from "node:buffer";
 import type { CommitChange } from "../audit/change.ts";
 import { lengthPrefixed } from "../bytes.ts";
 import { hmacSha256 } from "../crypto/digest.ts";
+import { Limiter } from "../crypto/limiter.ts";
 import { randomId } from "../crypto/random.ts";
 import { KeysteadError } from "../errors.ts";
 import type { Barrier, RecordPlace } from "../seal/barrier.ts";
@@ -24,6 +26,12 @@ export const SCANNED_MAX = 50_000;
 const SLICE_ROWS = 100;
 /** After so long a search lets others have their turn. */
 const TURN_MS = 3;
+/** What one search may take of the event loop, all its turns together. */
+const WORK_MS_MAX = 5_000;
+const SEARCHES_AT_ONCE = 4;
+const SEARCHES_WAITING_MAX = 64;
+/** Sealed bytes of the values that one search answers with: 16 of the longest. */
+const VALUES_BYTES_MAX = 8 * 1024 * 1024;
 
 /** What a credential is found by. */
 export interface CredentialFacts {
@@ -56,6 +64,12 @@ export interface CredentialQuery {
   readonly tags: TagPredicate | undefined;
 }
 
+/** Which of those that fit are asked for. */
+export interface CredentialPage {
+  readonly offset: number;
+  readonly limit: number;
+}
+
 interface SealedFacts extends Omit<CredentialFacts, "givenId"> {
   readonly recordId: string;
   readonly givenId?: string;
@@ -70,6 +84,7 @@ export class Credentials {
   readonly #store: Store;
   readonly #barrier: Barrier;
   readonly #secrets: ServiceSecrets;
+  readonly #searches = new Limiter({ atOnce: SEARCHES_AT_ONCE, waitingMax: SEARCHES_WAITING_MAX });
   #lastTick = 0;
 
   constructor(store: Store, barrier: Barrier, secrets: ServiceSecrets) {
@@ -137,57 +152,77 @@ export class Credentials {
   }
 
   /** A credential with its value. Throws `credential_not_found` for one that went meanwhile. */
-  async withValue(projectId: string, { id, ...facts }: StoredCredential): Promise<Credential> {
-    const [row] = await this.#store.select({ from: "credential_values", where: { credential_id: id } });
-    if (row === undefined) throw new KeysteadError("credential_not_found");
-    const value = this.#barrier.openJson<Credential["value"]>(
-      credentialValuePlace(projectId, id),
-      row.sealed,
-    );
-    return { ...facts, givenId: facts.givenId, value };
+  async withValue(projectId: string, one: StoredCredential): Promise<Credential> {
+    const sealed = await this.#sealedValue(one.id);
+    if (sealed === undefined) throw new KeysteadError("credential_not_found");
+    return this.#whole(projectId, one, sealed);
   }
 
   /**
    * The credentials that fit, in the order in which they came, `limit` of them after `offset`. Throws `limit_reached` where
-   * they are not among the first SCANNED_MAX.
+   * they are not among the first SCANNED_MAX, where it takes too long to find them, and where their values are too long for
+   * one answer; `busy` where too many searches wait.
    */
-  async search(
+  search(projectId: string, query: CredentialQuery, page: CredentialPage): Promise<Credential[]> {
+    return this.#searches.run(async () => {
+      const whole: Credential[] = [];
+      let valueBytes = 0;
+      for (const one of await this.#find(projectId, query, page)) {
+        const sealed = await this.#sealedValue(one.id);
+        // It went while the search was under way.
+        if (sealed === undefined) continue;
+        valueBytes += sealed.length;
+        if (valueBytes > VALUES_BYTES_MAX)
+          throw new KeysteadError("limit_reached", { detail: "the records are too long for one answer" });
+        whole.push(this.#whole(projectId, one, sealed));
+      }
+      return whole;
+    });
+  }
+
+  async #find(
     projectId: string,
     query: CredentialQuery,
-    { offset, limit }: { readonly offset: number; readonly limit: number },
-  ): Promise<Credential[]> {
+    { offset, limit }: CredentialPage,
+  ): Promise<StoredCredential[]> {
     const found: StoredCredential[] = [];
     const narrowed =
       query.givenId === undefined
         ? {}
         : { given_hash: await this.#hashOf(projectId, "given", query.givenId) };
     let scanned = 0;
-    let turnEndsAt = performance.now() + TURN_MS;
-    for (let after = ""; found.length < offset + limit;) {
+    let fitting = 0;
+    let workedMs = 0;
+    for (let after = ""; found.length < limit;) {
       if (scanned >= SCANNED_MAX) throw new KeysteadError("limit_reached");
       const rows = await this.#slice(projectId, after, narrowed);
+      let turnStartedAt = performance.now();
       for (const row of rows) {
-        if (performance.now() >= turnEndsAt) {
-          await new Promise((resolve) => setImmediate(resolve));
-          turnEndsAt = performance.now() + TURN_MS;
-        }
         const one = this.#open(row);
-        if (fits(one, query)) found.push(one);
+        if (fits(one, query) && ++fitting > offset && found.push(one) === limit) break;
+        const turnMs = performance.now() - turnStartedAt;
+        if (turnMs < TURN_MS) continue;
+        workedMs += turnMs;
+        if (workedMs >= WORK_MS_MAX) throw new KeysteadError("limit_reached");
+        await new Promise((resolve) => setImmediate(resolve));
+        turnStartedAt = performance.now();
       }
+      workedMs += performance.now() - turnStartedAt;
       scanned += rows.length;
       if (rows.length < SLICE_ROWS) break;
       after = rows.at(-1)?.id ?? "";
     }
-    const whole: Credential[] = [];
-    for (const one of found.slice(offset, offset + limit)) {
-      try {
-        whole.push(await this.withValue(projectId, one));
-      } catch (error) {
-        // It went while the search was under way.
-        if (!(error instanceof KeysteadError) || error.code !== "credential_not_found") throw error;
-      }
-    }
-    return whole;
+    return found;
+  }
+
+  async #sealedValue(id: string): Promise<Uint8Array | undefined> {
+    const [row] = await this.#store.select({ from: "credential_values", where: { credential_id: id } });
+    return row?.sealed;
+  }
+
+  #whole(projectId: string, { id, ...facts }: StoredCredential, sealed: Uint8Array): Credential {
+    const value = this.#barrier.openJson<Credential["value"]>(credentialValuePlace(projectId, id), sealed);
+    return { ...facts, givenId: facts.givenId, value };
   }
 
   /** Removes a credential. Throws `credential_not_found`. */
