@@ -33,7 +33,8 @@ export function addAdminCommands(program: Command, context: CommandContext, env:
     .addHelpText(
       "after",
       `
-Takes the server's settings from the environment and the settings file, and opens its data path: the server must not run.
+Takes the server's settings from the environment and the settings file, and opens its data path or its
+database: no server must run on this host with the same data path or audit log.
 Where a token is given (--token, --token-file, KEYSTEAD_TOKEN, or a session of keystead login), the running server at
 --url is asked instead.
 
@@ -80,8 +81,10 @@ async function inviteHere(
   let keystead: Keystead | undefined;
   try {
     const config = readConfig([], env, process.cwd());
-    if (config.dataPath === undefined)
-      return refuse("there is no data path: set KEYSTEAD_DATA_PATH, or give a token to ask a running server");
+    if (config.dataPath === undefined && config.database === undefined)
+      return refuse(
+        "there is nothing that lasts: set KEYSTEAD_DATA_PATH or KEYSTEAD_DATABASE_URL, or give a token to ask a running server",
+      );
     keystead = await compose(config, { initialising: true });
     const { auditor, clientAccounts } = keystead.services;
     const { token, expiresAt } = await clientAccounts.invite(name, Math.ceil(ttlMs / 1000), (writes, facts) =>

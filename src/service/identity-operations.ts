@@ -63,7 +63,11 @@ export const projectCreate: GlobalMutation<Named, Project> = {
   replay: replayProject,
 };
 
-export const projectList: GlobalOperation<PageInput, Page<Project>> = {
+export interface ProjectListInput extends PageInput {
+  readonly namePrefix?: string;
+}
+
+export const projectList: GlobalOperation<ProjectListInput, Page<Project>> = {
   id: "project.list",
   // Everybody may ask; a caller sees the projects that it may read.
   scope: undefined,
@@ -73,7 +77,16 @@ export const projectList: GlobalOperation<PageInput, Page<Project>> = {
     const { services } = context;
     const isVisible = (project: string): boolean =>
       context.allows("kms:read_projects", { project, name: undefined });
-    return readPage(services.cursors, input, (after, rows) => services.projects.list(after, rows, isVisible));
+    const { namePrefix = "" } = input;
+    return readPage(
+      services.cursors,
+      input,
+      async (after, rows) => {
+        const slice = await services.projects.list(after, rows, isVisible);
+        return { ...slice, items: slice.items.filter(({ name }) => name.startsWith(namePrefix)) };
+      },
+      namePrefix,
+    );
   },
 };
 

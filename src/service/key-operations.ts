@@ -136,10 +136,15 @@ export const keyList: ProjectOperation<PageInput & KeyFilter, Page<Key>> = {
     const isVisible = (name: string): boolean =>
       name.startsWith(input.namePrefix ?? "") &&
       context.allows("kms:list_keys", { project: project.id, name });
-    return readPage(services.cursors, input, async (after, rows) => {
+    return readPage(
+      services.cursors,
+      input,
+      async (after, rows) => {
       const slice = await services.keyring.list(project.id, after, rows, isVisible);
       return { ...slice, items: slice.items.filter((key) => fits(key, input)) };
-    });
+      },
+      input.namePrefix,
+    );
   },
 };
 

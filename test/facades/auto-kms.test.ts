@@ -845,6 +845,22 @@ describe("auto-kms in server mode", () => {
     assert.equal((await rename(mine, "team-c")).status, 200);
   });
 
+  test("a list by name finds that key alone, among those that are not shown", async () => {
+    const token = await service().token("admin");
+    for (let at = 0; at < 30; at++)
+      await service().request("POST", "/v1/keys", { name: `mac-${at}`, type: "hmac-256" }, { token });
+    for (const name of ["mad", "mac-1x", "Mad Ä"])
+      await service().request("POST", "/kms/Key", { name, algorithm: "AES256_GCM" }, { token });
+    const named = async (name: string): Promise<unknown> =>
+      (
+        (await service().request("GET", `/kms/Key?name=${encodeURIComponent(name)}`, undefined, { token }))
+          .json as unknown as ShownKey[]
+      ).map((key) => key.name);
+    for (const name of ["mad", "mac-1x", "Mad Ä"]) assert.deepEqual(await named(name), [name]);
+    for (const name of ["mac-1", "mac", "ma", "Mad", "", "~", "zzz"])
+      assert.deepEqual(await named(name), [], name);
+  });
+
   test("a name and a status are changed together or not at all", async () => {
     const admin = await service().token("admin", { project: "*" });
     const statements = [

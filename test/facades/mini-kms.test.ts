@@ -676,6 +676,17 @@ describe("mini-kms", () => {
       isProblem(await ask("POST", "/vc-holder/store", huge), 413);
     });
 
+    test("the description lets a profile be chosen on every row about keys and records", async () => {
+      const { json } = await ask("GET", "/openapi.json");
+      const paths = json["paths"] as Record<string, Record<string, { parameters: { name: string }[] }>>;
+      for (const path of ["/key/generate", "/keys", "/sign", "/vc-holder/store"])
+        for (const { parameters } of Object.values(paths[path] ?? {}))
+          assert.ok(
+            parameters.some(({ name }) => name === "X-Profile"),
+            path,
+          );
+    });
+
     test("whatever record_id is taken, the record is shown and deleted by it", async () => {
       const plain = "aZ09-._~!$&'()*+,;=:@";
       const taken = ["did:example:1", "urn:uuid:7b0c8f6e", "...", ".a", plain];

@@ -3,6 +3,7 @@ import type { Facade } from "../../http/facade/facade.ts";
 import { credentialRoutes } from "./credential-routes.ts";
 import { miniKmsExamples } from "./examples.ts";
 import { keyRoutes } from "./key-routes.ts";
+import { profileHeader } from "./profile.ts";
 import { profileRoutes } from "./profile-routes.ts";
 import { miniKmsRefusal, refusalAnswer } from "./refusal.ts";
 
@@ -12,6 +13,7 @@ export const miniKms: Facade = {
   description:
     "The API of Mini KMS: keys by their JWK thumbprints, signatures, credentials; `X-Profile` says whose.",
   owns: ["/profile", "/profile/", "/profiles", "/key", "/key/", "/keys", "/sign", "/vc-holder/"],
+  headers: [profileHeader],
   examples: miniKmsExamples,
   errors: { contentType: "application/problem+json", schema: refusalAnswer },
   routes: [...profileRoutes, ...keyRoutes, ...credentialRoutes],

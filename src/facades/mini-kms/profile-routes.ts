@@ -4,7 +4,7 @@ import { asKeysteadError, KeysteadError } from "../../errors.ts";
 import { facadeRoute, type AnyFacadeRoute } from "../../http/facade/facade.ts";
 import type { FacadeCall } from "../../http/facade/facade-call.ts";
 import { projectCreate, projectList, projectScheduleDeletion } from "../../service/identity-operations.ts";
-import { profileName, profileOfProject, projectOfProfile } from "./profile.ts";
+import { PREFIX, profileName, profileOfProject, projectOfProfile } from "./profile.ts";
 
 const DELETION_DAYS = 30;
 const PAGE_PROJECTS = 1000;
@@ -62,7 +62,7 @@ async function profiles(call: FacadeCall): Promise<string[]> {
   const names: string[] = [];
   let cursor: string | undefined;
   for (let pages = 0; pages < PAGES_MAX; pages++) {
-    const page = await call.perform(projectList, { limit: PAGE_PROJECTS, cursor });
+    const page = await call.perform(projectList, { limit: PAGE_PROJECTS, cursor, namePrefix: PREFIX });
     for (const { name, state } of page.items) {
       const profile = state === "pending_deletion" ? undefined : profileOfProject(name);
       if (profile !== undefined) names.push(profile);

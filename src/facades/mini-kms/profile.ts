@@ -10,7 +10,8 @@ import type { Operation } from "../../service/operation.ts";
 
 const HEADER = "x-profile";
 const DEFAULT_PROFILE = "default";
-const PREFIX = "mini-";
+/** What the names of all profiles' projects begin with. */
+export const PREFIX = "mini-";
 const pattern = /^[a-z0-9._-]{1,59}$/;
 const rule = "Input should be lower-case letters, digits, '.', '_' and '-', at most 59 of them";
 
@@ -18,6 +19,15 @@ export const profileName = z
   .string()
   .regex(pattern, rule)
   .meta({ examples: ["alice"] });
+
+/** The header, for the API's description. */
+export const profileHeader = {
+  name: "X-Profile",
+  in: "header",
+  required: false,
+  description: "The profile to act in; the rows about profiles pass over it.",
+  schema: { type: "string", pattern: pattern.source, default: DEFAULT_PROFILE },
+};
 
 /** The project of a profile. */
 export function projectOfProfile(name: string): string {

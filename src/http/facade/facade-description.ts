@@ -47,6 +47,7 @@ function describe(facade: Facade, row: AnyFacadeRoute, place: number): Json {
     ...parametersOf(row.params, "path", example),
     ...parametersOf(row.query, "query"),
     ...(facade.takesProject === true && open !== true ? [projectParameter] : []),
+    ...(open === true ? [] : (facade.headers ?? [])),
     ...(changes ? [idempotencyKeyParameter] : []),
     requestIdParameter,
   ];

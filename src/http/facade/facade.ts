@@ -24,6 +24,8 @@ export interface Facade {
   readonly routes: readonly AnyFacadeRoute[];
   /** Its clients may choose the project by the native API's header. */
   readonly takesProject?: boolean;
+  /** Headers of its own that its rows look at, but open ones, as OpenAPI has parameters. */
+  readonly headers?: readonly Readonly<Record<string, unknown>>[];
   /**
    * Values to start from, by `rowKey`. Done in the order of this table in a fresh dev mode each works, once the values of
    * earlier answers stand where they belong.
