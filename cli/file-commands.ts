@@ -135,7 +135,13 @@ async function pass(
     }
   };
   const drain = async (): Promise<void> => {
-    for await (const bytes of stream.readable) await write(bytes);
+    try {
+      for await (const bytes of stream.readable) await write(bytes);
+    } catch (error) {
+      // Nobody waits for more of a standard input that may never end.
+      if (source === undefined) process.stdin.destroy();
+      throw error;
+    }
   };
   // What fails on one side ends the other; the further one knows the reason of both.
   const [fed, drained] = await Promise.allSettled([feed(), drain()]);

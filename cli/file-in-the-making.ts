@@ -41,7 +41,8 @@ export class FileInTheMaking {
   static async begin(path: string, replaces: boolean): Promise<FileInTheMaking> {
     const there = await lstat(path).catch(() => undefined);
     if (there !== undefined && !replaces) throw exists();
-    if (there?.isDirectory() === true) throw unwritable();
+    // A device or a pipe would be gone after the rename.
+    if (there !== undefined && !there.isFile() && !there.isSymbolicLink()) throw unwritable();
     const part = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}.part`);
     // Listens for signals before there is anything to take away.
     const file = new FileInTheMaking(path, part, replaces);
