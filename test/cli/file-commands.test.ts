@@ -1,7 +1,8 @@
 /** Files on the command line, encrypted here: whole or not there, in constant memory. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import {
   createReadStream,
   existsSync,
@@ -10,6 +11,7 @@ import {
   readFileSync,
   statSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -156,6 +158,29 @@ describe("keystead file", () => {
     ];
     await refused(keystead(args, gone), 1, /data_key_unavailable/);
     assert.equal(existsSync(at("out")), false);
+  });
+
+  test("puts nothing in the place of a pipe or a device", async () => {
+    execFileSync("mkfifo", [at("pipe")]);
+    await refused(file("encrypt", "plain", "pipe", "--force"), 5, /cannot be written/);
+    assert.ok(statSync(at("pipe")).isFIFO());
+    unlinkSync(at("pipe"));
+  });
+
+  test("does not wait for the end of its input to say that it failed", async () => {
+    const child = spawn(LAUNCHER, ["file", "encrypt", "absent", "--out", at("out")], {
+      env: { PATH: process.env["PATH"] ?? "", KEYSTEAD_URL: service().url },
+      stdio: ["pipe", "ignore", "pipe"],
+    });
+    // Nothing comes, and no end either.
+    const late = setTimeout(() => child.kill("SIGKILL"), 20_000);
+    const [status] = (await once(child, "close")) as [number | null];
+    clearTimeout(late);
+    assert.equal(status, 4);
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => name.endsWith(".part")),
+      [],
+    );
   });
 
   test("takes constant memory, and leaves nothing when it is ended half-way", async () => {
