@@ -18,6 +18,7 @@ const bunOnly = [
   "test/vectors/",
   "test/http/docs-page.test.ts",
   "test/sdk/package.test.ts",
+  "test/storage/edited-rows.test.ts",
   "test/storage/postgres-outage.test.ts",
 ];
 const TEST_MS_MAX = 300_000;

@@ -1,5 +1,6 @@
 /** What somebody who can write to the database, and to nothing else, still cannot do. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
 import { forEachStore, startServer, type OnStore, type TestService } from "../harness.ts";
 import { keptDatabase, type Sql } from "./kept-database.ts";
@@ -9,7 +10,7 @@ const SECOND = "2030-01-01T00:00:00.000Z";
 /** Makes a service with some of everything, stops it, edits its database, and starts it again. */
 async function afterEdit(
   store: OnStore["store"],
-  edit: (sql: Sql) => Promise<unknown>,
+  edit: (sql: Sql, reader: string) => Promise<unknown>,
 ): Promise<{
   service: TestService;
   admin: string;
@@ -31,7 +32,7 @@ async function afterEdit(
   const { ciphertext } = (await before.request("POST", "/v1/encrypt/a", { plaintext: "x" }, { token: admin }))
     .json;
   await before.close();
-  await edit(database.sql);
+  await edit(database.sql, reader);
   return { service: await startServer(settings), admin, reader, ciphertext };
 }
 
@@ -58,7 +59,10 @@ forEachStore(({ store }) => {
 
     for (const [what, edit] of [
       ["overwritten bytes in a key's record", "update keys set sealed = ? where name = 'a'"],
-      ["two keys' names swapped", "update keys set name = case name when 'a' then 'tmp' else name end"],
+      [
+        "two keys' names swapped",
+        "update keys set name = 'tmp' where name = 'revoked'; update keys set name = 'revoked' where name = 'a'; update keys set name = 'a' where name = 'tmp'",
+      ],
       [
         "a key's material taken from another key",
         "update key_versions set sealed = (select v.sealed from key_versions v join keys k on k.id = v.key_id where k.name = 'b') where key_id = (select id from keys where name = 'a')",
@@ -72,27 +76,23 @@ forEachStore(({ store }) => {
     ] as const) {
       test(`fails closed: ${what}`, async () => {
         const { service, admin, ciphertext } = await afterEdit(store, async (sql) => {
-          if (!edit.includes("?")) return sql(edit);
+          if (!edit.includes("?")) {
+            for (const one of edit.split("; ")) await sql(one);
+            return;
+          }
           const [row] = await sql("select sealed from keys where name = 'a'");
           return sql(edit, Buffer.from(row!["sealed"] as Uint8Array).fill(0, 60, 68));
         });
         await using running = service;
-        const name = edit.includes("'tmp'") ? "tmp" : "a";
         const encrypted = await running.request(
           "POST",
-          `/v1/encrypt/${name}`,
+          "/v1/encrypt/a",
           { plaintext: "x" },
           { token: admin },
         );
-        const decrypted = await running.request(
-          "POST",
-          `/v1/decrypt/${name}`,
-          { ciphertext },
-          { token: admin },
-        );
-        assert.ok(isNoSuccess(encrypted.status), encrypted.text);
-        if (!edit.includes("usage_sealed")) assert.ok(isNoSuccess(decrypted.status), decrypted.text);
+        const decrypted = await running.request("POST", "/v1/decrypt/a", { ciphertext }, { token: admin });
         assert.equal(encrypted.json["code"], "internal_error");
+        if (!edit.includes("usage_sealed")) assert.equal(decrypted.json["code"], "internal_error");
         assert.equal(
           (await running.request("POST", "/v1/encrypt/b", { plaintext: "x" }, { token: admin })).status,
           200,
@@ -136,13 +136,38 @@ forEachStore(({ store }) => {
       );
     });
 
-    test("does not take a token whose hash was written into another's row, nor longer than it was made for", async () => {
-      const { service } = await afterEdit(store, async (sql) => {
-        await sql("update tokens set expires_at = ?", SECOND);
+    test("does not take a token whose hash was written into another's row", async () => {
+      const { service, reader } = await afterEdit(store, async (sql, token) => {
+        const hash = createHash("sha256").update(token).digest();
+        await sql("delete from tokens where hash = ?", hash);
+        await sql(
+          "update tokens set hash = ? where account_id = (select id from accounts where name = 'test-1')",
+          hash,
+        );
       });
       await using running = service;
       const listed = await running.keystead.services.accounts.tokens("test-1");
-      assert.notEqual(listed[0]?.expiresAt, SECOND, "the sealed record says when it expires");
+      assert.equal(listed.length, 1, "the row of the administrator's token is there");
+      const answer = await running.request("GET", "/v1/whoami", undefined, { token: reader });
+      assert.equal(answer.status, 401, answer.text);
+    });
+
+    test("does not take a token for longer than it was made for", async () => {
+      const { service, reader } = await afterEdit(store, (sql) =>
+        sql("update tokens set expires_at = ?", SECOND),
+      );
+      await using running = service;
+      const whoami = async (): Promise<number> =>
+        (await running.request("GET", "/v1/whoami", undefined, { token: reader })).status;
+      assert.equal(await whoami(), 200);
+      const realNow = Date.now;
+      try {
+        // The tokens of the tests are good for an hour.
+        Date.now = () => realNow() + 3_601_000;
+        assert.equal(await whoami(), 401);
+      } finally {
+        Date.now = realNow;
+      }
     });
   });
 
