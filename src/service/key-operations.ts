@@ -140,8 +140,8 @@ export const keyList: ProjectOperation<PageInput & KeyFilter, Page<Key>> = {
       services.cursors,
       input,
       async (after, rows) => {
-      const slice = await services.keyring.list(project.id, after, rows, isVisible);
-      return { ...slice, items: slice.items.filter((key) => fits(key, input)) };
+        const slice = await services.keyring.list(project.id, after, rows, isVisible);
+        return { ...slice, items: slice.items.filter((key) => fits(key, input)) };
       },
       input.namePrefix,
     );
