@@ -35,6 +35,8 @@ import type { OpenedVersion } from "./opened-version.ts";
 
 /** Keys and opened versions that are remembered, each. */
 const CACHE_ENTRIES = 20_000;
+/** Versions of a key: all of them stand in its record, which every rotation writes anew and every list shows. */
+export const VERSIONS_MAX = 10_000;
 /** Tries of a change that keeps meeting changes of other processes. */
 const CONFLICT_TRIES = 8;
 
@@ -191,6 +193,7 @@ export class Keyring {
       if (!isDue(key)) return undefined;
       assertAllowed(key.state, "rotate");
       if (key.publicOnly) throw new KeysteadError("key_public_only");
+      assertRoom(key);
       return this.#withVersion({ ...key, revision: key.revision + 1 }, await material());
     });
   }
@@ -213,6 +216,7 @@ export class Keyring {
       async (key, made) => {
         assertNext(key, wanted);
         assertAllowed(key.state, "rotate");
+        assertRoom(key);
         const material = await made();
         if ((material.form === "spki") !== key.publicOnly) throw new KeysteadError("invalid_key_material");
         return this.#withVersion({ ...key, revision: key.revision + 1 }, material);
@@ -258,6 +262,7 @@ export class Keyring {
       if (!key.exportable || next.exportable || keyAlgorithm(key).family !== "cipher") {
         return { next, writes: [...this.#options.keys.update(next), ...writes], version: 0 };
       }
+      assertRoom(key);
       const versioned = await this.#withVersion(
         { ...next, uncountedUpTo: latestVersion(key) },
         await material(),
@@ -444,14 +449,15 @@ export class Keyring {
     return this.#options.keys.providers.forNew(provider).exportKey !== undefined;
   }
 
-  /** Rotates a key whose latest version has used up its nonces; concurrent calls make one version. */
+  /** Rotates a key whose latest version has used up its nonces; concurrent calls make one version, on whichever node. */
   async rotateSpent(key: Key): Promise<Key> {
     const current = await this.get(key.projectId, key.id);
     if (latestVersion(current) > latestVersion(key)) return current;
     return this.#changes.run(`spent/${key.id}`, async () => {
       const again = await this.get(key.projectId, key.id);
       if (latestVersion(again) > latestVersion(key)) return again;
-      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key));
+      const isSpent = (now: Key): boolean => latestVersion(now) === latestVersion(key);
+      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key), isSpent);
     });
   }
 
@@ -590,7 +596,7 @@ export class Keyring {
         } catch (error) {
           // Whatever went wrong, only the database knows the key's state now.
           this.#forget(key);
-          if (error instanceof StoreConflict && error.table !== "idempotency") continue;
+          if (error instanceof StoreConflict) continue;
           throw error;
         }
         this.#forget(key);
@@ -650,6 +656,12 @@ interface Planned {
 export function assertNext(key: Key, wanted: number | undefined): void {
   if (wanted !== undefined && wanted !== latestVersion(key) + 1)
     throw new KeysteadError("conflict", { detail: "the next version has another number" });
+}
+
+/** Throws `limit_reached` where the key has as many versions as a key has. */
+function assertRoom(key: Key): void {
+  if (key.versions.length >= VERSIONS_MAX)
+    throw new KeysteadError("limit_reached", { detail: "a key has no more versions" });
 }
 
 /** Throws for a name in the form of an id, which could stand for two keys at once. */

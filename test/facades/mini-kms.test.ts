@@ -663,6 +663,7 @@ describe("mini-kms", () => {
         [{ contexts: [1] }, ["body", "contexts", 0]],
         [{ cred_value: [] }, ["body", "cred_value"]],
         [{ cred_value: { n: 12345678901234567000 } }, ["body", "cred_value"]],
+        [{ cred_value: { n: [Number.MAX_SAFE_INTEGER + 1] } }, ["body", "cred_value"]],
         [{ cred_tags: { a: 1 } }, ["body", "cred_tags", "a"]],
         [{ record_id: "" }, ["body", "record_id"]],
         [{ contexts: Array.from({ length: 65 }, () => "c") }, ["body", "contexts"]],
