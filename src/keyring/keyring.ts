@@ -130,17 +130,22 @@ export class Keyring {
         detail: "the provider takes no keys of this type from outside",
       });
     }
+    const { description, exportable, labels, rotationPeriodDays } = spec;
+    const dek = spec.dek === true ? { dek: true as const } : {};
+    // Whatever can be told before is told before: a provider may keep what it made.
+    if (rotationPeriodDays !== undefined) assertRotates({ exportable, publicOnly: false, ...dek });
+    const asked: KeyAlias[] = [];
+    for (const alias of spec.aliases ?? []) asked.push(await this.#options.aliases.listed(projectId, alias));
     const material =
       spec.imported === undefined
         ? await provider.generate(kind)
         : await provider.import(kind, spec.imported);
     const createdAt = this.#nowText();
     const publicOnly = material.form === "spki";
-    const { description, labels, rotationPeriodDays } = spec;
-    const dek = spec.dek === true ? { dek: true as const } : {};
-    const asked: KeyAlias[] = [];
-    for (const alias of spec.aliases ?? []) asked.push(await this.#options.aliases.listed(projectId, alias));
-    if (rotationPeriodDays !== undefined) assertRotates({ exportable: spec.exportable, publicOnly, ...dek });
+    if (rotationPeriodDays !== undefined) {
+      // A public part alone is kept by no provider.
+      assertRotates({ exportable, publicOnly, ...dek });
+    }
     const bare: Key = {
       id: randomId(),
       projectId,
@@ -151,7 +156,7 @@ export class Keyring {
       ...(provider.name === SOFTWARE ? {} : { provider: provider.name }),
       state: "enabled",
       createdAt,
-      exportable: spec.exportable,
+      exportable,
       ...dek,
       publicOnly,
       ...(description === undefined ? {} : { description }),
@@ -168,13 +173,18 @@ export class Keyring {
         this.#remember(key);
         return key;
       } catch (error) {
-        if (!(error instanceof StoreConflict)) throw error;
+        if (!isNotStored(error)) throw error;
         // The same public key may have come in twice at one moment: then its thumbprint is the other's.
-        if (error.table === "key_aliases" && aliases.length > asked.length && tries < CONFLICT_TRIES)
+        const isConflict = error instanceof StoreConflict;
+        if (
+          isConflict &&
+          error.table === "key_aliases" &&
+          aliases.length > asked.length &&
+          tries < CONFLICT_TRIES
+        )
           continue;
-        // Of any other failure nobody knows whether the key was stored.
         await provider.destroy?.(kind, material);
-        throw new KeysteadError("key_exists");
+        throw isConflict ? new KeysteadError("key_exists") : error;
       }
     }
   }
@@ -548,7 +558,7 @@ export class Keyring {
 
   /**
    * As `#change`, with fresh material for whoever asks. It is made once: a try that lost against another writer uses it for
-   * the number after the winner's. Where every try lost, its provider takes it back.
+   * the number after the winner's. Where every try lost, or the change was refused, its provider takes it back.
    */
   async #changeWithMaterial(
     projectId: string,
@@ -567,8 +577,8 @@ export class Keyring {
         }),
       );
     } catch (error) {
-      const isLost = error instanceof StoreConflict || asKeysteadError(error).code === "conflict";
-      if (made !== undefined && isLost) await this.#providerOf(made.key).destroy?.(made.key, made.material);
+      if (made !== undefined && isNotStored(error))
+        await this.#providerOf(made.key).destroy?.(made.key, made.material);
       throw error;
     }
   }
@@ -656,6 +666,14 @@ interface Planned {
 export function assertNext(key: Key, wanted: number | undefined): void {
   if (wanted !== undefined && wanted !== latestVersion(key) + 1)
     throw new KeysteadError("conflict", { detail: "the next version has another number" });
+}
+
+/**
+ * Whether it is certain that a change which failed like this was not stored: what it meant to keep may be destroyed. Of a
+ * failure of the service's own nobody knows.
+ */
+function isNotStored(error: unknown): boolean {
+  return error instanceof StoreConflict || asKeysteadError(error).status < 500;
 }
 
 /** Throws `limit_reached` where the key has as many versions as a key has. */
