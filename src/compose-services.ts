@@ -35,6 +35,7 @@ import { ServiceSecrets } from "./seal/service-secrets.ts";
 import { Secrets } from "./secrets/secrets.ts";
 import type { OperationFacts, Services } from "./service/operation.ts";
 import type { Store } from "./storage/store.ts";
+import type { ClockWatch } from "./telemetry/clock-watch.ts";
 import type { Log } from "./telemetry/log.ts";
 
 export interface ServiceOptions {
@@ -125,6 +126,8 @@ export interface JobOptions {
   readonly services: Services;
   readonly node: string;
   readonly log: Log;
+  /** Tells whether the clock jumped; undefined: it never does. */
+  readonly clock?: ClockWatch | undefined;
   /** The age at which the barrier's key changes by itself; undefined: never. */
   readonly barrierMaxAgeMs?: number | undefined;
   /** Replaces the time for which an old barrier key is kept, for tests. */
@@ -138,7 +141,8 @@ export function createJobs(options: JobOptions): {
   readonly runner: JobRunner;
   readonly rewrap: BarrierRewrap;
 } {
-  const { store, services, node, log, barrierMaxAgeMs, barrierGraceMs } = options;
+  const { store, services, node, log, clock, barrierMaxAgeMs, barrierGraceMs } = options;
+  const isClockSteady = (): boolean => clock?.isSteady() ?? true;
   const { auditor, keyring, projects, secrets, credentials, signingKeys, sessions, now } = services;
   const rewrap = new BarrierRewrap({
     store,
@@ -153,6 +157,7 @@ export function createJobs(options: JobOptions): {
   const ofKeys = dueKeys({
     keyring,
     log,
+    isClockSteady,
     isInUse: async (key) => (await projects.byId(key.projectId))?.state !== "pending_deletion",
     commitOwn: (action, key) => async (writes, facts) => {
       const project = (await projects.byId(key.projectId))?.name ?? "";
@@ -167,6 +172,7 @@ export function createJobs(options: JobOptions): {
     credentials,
     log,
     now,
+    isClockSteady,
     commitOwn: (action, project) =>
       commitOwn(auditor, action, project.nameBefore ?? project.name, { reason: "deletion" }),
   });

@@ -47,6 +47,7 @@ import { reachSqlite, type Database } from "./storage/database.ts";
 import { reachPostgres } from "./storage/postgres-database.ts";
 import type { WrappedBarrierKey } from "./storage/data-path.ts";
 import type { Store, Write } from "./storage/store.ts";
+import { ClockWatch } from "./telemetry/clock-watch.ts";
 import { Health } from "./telemetry/health.ts";
 import { Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
@@ -66,6 +67,8 @@ export interface ComposeOptions {
   readonly auditSink?: AuditSink;
   /** Replaces the clock that rotation periods, deletion windows and idempotency keys go by, for tests. */
   readonly now?: () => number;
+  /** Replaces what tells whether the clock jumped, for tests. */
+  readonly clock?: ClockWatch;
   /** Providers of keys beside the built-in one and those of the settings. */
   readonly providers?: readonly CryptoProvider[];
   /** Replaces the time for which a barrier key is kept that no record needs, for tests. */
@@ -322,23 +325,34 @@ async function serve(parts: Parts): Promise<Keystead> {
   const door = new Door(services, idempotency, (operation, outcome) => {
     metrics.countOperation(operation, outcome);
   });
-  const health = new Health({
-    master_key: () => !services.barrierKeys.outdated,
-    storage: async () => {
-      const [row] = await store.select({ from: "schema_version", limit: 1 });
-      // After a failed change only a change that succeeds proves that the disk takes them again.
-      if (row !== undefined && !store.writable()) {
-        await store.commit([{ update: "schema_version", where: row, set: row }]);
-      }
-      return true;
+  const clock =
+    options.clock ??
+    new ClockWatch({
+      onJump: (seconds) => {
+        log.warn("the clock jumped: nothing is destroyed for an hour", { seconds });
+      },
+    });
+  const health = new Health(
+    {
+      master_key: () => !services.barrierKeys.outdated,
+      storage: async () => {
+        const [row] = await store.select({ from: "schema_version", limit: 1 });
+        // After a failed change only a change that succeeds proves that the disk takes them again.
+        if (row !== undefined && !store.writable()) {
+          await store.commit([{ update: "schema_version", where: row, set: row }]);
+        }
+        return true;
+      },
+      audit: () => auditor.available,
     },
-    audit: () => auditor.available,
-  });
+    clock,
+  );
   const { runner: jobs, rewrap } = createJobs({
     store,
     services,
     node: config.node,
     log,
+    clock,
     barrierMaxAgeMs: config.barrierMaxAgeMs,
     barrierGraceMs: options.barrierGraceMs,
     onRun: (job, outcome) => {

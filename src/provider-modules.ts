@@ -36,11 +36,12 @@ export async function openProviders(
   given: readonly CryptoProvider[] = [],
 ): Promise<Providers> {
   const providers = given.map((provider) => guardedProvider(provider));
-  for (const file of files) providers.push(await loaded(file));
   try {
+    for (const file of files) providers.push(await loaded(file));
     return new Providers(providers, defaultName);
   } catch (error) {
     for (const provider of providers) await provider.close?.();
+    if (error instanceof StartRefused) throw error;
     const names = [softwareProvider, ...providers].map(({ name }) => name).join(", ");
     throw new StartRefused(`KEYSTEAD_PROVIDER and KEYSTEAD_PROVIDERS: ${reasonOf(error)} (${names})`);
   }

@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import { asBuffer, secretBytes } from "../bytes.ts";
 import { KeysteadError } from "../errors.ts";
 import { algorithmOf, keyTypes, purposesOf, type Algorithm } from "./catalogue.ts";
-import type { Material } from "./material.ts";
+import type { ExportedMaterial, KeyFormat, Material } from "./material.ts";
 import type { CryptoProvider, KeyKind, OpenedKey } from "./provider.ts";
 
 /** A handle names a key; it is no place to keep things. */
@@ -17,39 +17,64 @@ export const HANDLE_BYTES_MAX = 64 * 1024;
 const namePattern = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const forms: readonly unknown[] = ["raw", "pkcs8", "spki", "handle"];
 
-/** What an opened key of each family has, and the types of it. */
+/** What a use of an opened key may give, and what becomes of it on its way to the service. */
+const results = {
+  bytes: (made: unknown) => buffer(made),
+  /** What does not open gives nothing. */
+  bytesOrNothing: (made: unknown) => (made === undefined ? undefined : buffer(made)),
+  verdict: (made: unknown) => {
+    if (typeof made !== "boolean") throw new Error("a provider gave something else than a verdict");
+    return made;
+  },
+  /** A public key is looked at where it is shown, wrapped to or hashed. */
+  jwk: (made: unknown) => {
+    if (typeof made !== "object" || made === null) throw new Error("a provider gave no JWK");
+    return made;
+  },
+  encapsulation: (made: unknown) => {
+    const { sharedSecret, ciphertext } = (made ?? {}) as Readonly<Record<string, unknown>>;
+    return { sharedSecret: buffer(sharedSecret), ciphertext: buffer(ciphertext) };
+  },
+} as const;
+
+/** What an opened key of each family has: the type of a value, or what a use of it gives. */
 const members: Readonly<
-  Record<Algorithm["family"], Readonly<Record<string, "function" | "number" | "boolean">>>
+  Record<Algorithm["family"], Readonly<Record<string, "number" | "boolean" | ((made: unknown) => unknown)>>>
 > = {
-  cipher: { nonceBytes: "number", encrypt: "function", decrypt: "function" },
+  cipher: { nonceBytes: "number", encrypt: results.bytes, decrypt: results.bytesOrNothing },
   "public-cipher": {
     canDecrypt: "boolean",
     plaintextBytesMax: "number",
     ciphertextBytes: "number",
-    encrypt: "function",
-    decrypt: "function",
-    publicKeyDer: "function",
-    publicKeyJwk: "function",
+    encrypt: results.bytes,
+    decrypt: results.bytesOrNothing,
+    publicKeyDer: results.bytes,
+    publicKeyJwk: results.jwk,
   },
   signature: {
     canSign: "boolean",
-    sign: "function",
-    verify: "function",
-    publicKeyDer: "function",
-    publicKeyJwk: "function",
+    sign: results.bytes,
+    verify: results.verdict,
+    publicKeyDer: results.bytes,
+    publicKeyJwk: results.jwk,
   },
-  mac: { macBytes: "number", mac: "function", verify: "function" },
+  mac: { macBytes: "number", mac: results.bytes, verify: results.verdict },
   kem: {
     canDecapsulate: "boolean",
     ciphertextBytes: "number",
-    encapsulate: "function",
-    decapsulate: "function",
-    publicKeyDer: "function",
-    publicKeyJwk: "function",
+    encapsulate: results.encapsulation,
+    decapsulate: results.bytesOrNothing,
+    publicKeyDer: results.bytes,
+    publicKeyJwk: results.jwk,
   },
-  agreement: { canAgree: "boolean", agree: "function", publicKeyDer: "function", publicKeyJwk: "function" },
-  wrap: { wrap: "function", unwrap: "function" },
-  shown: { publicKeyJwk: "function" },
+  agreement: {
+    canAgree: "boolean",
+    agree: results.bytesOrNothing,
+    publicKeyDer: results.bytes,
+    publicKeyJwk: results.jwk,
+  },
+  wrap: { wrap: results.bytes, unwrap: results.bytesOrNothing },
+  shown: { publicKeyJwk: results.jwk },
 };
 
 /** The provider within its wall. Throws an Error that says what is wrong with it, in one sentence. */
@@ -74,8 +99,8 @@ export function guardedProvider(provider: unknown): CryptoProvider {
       : {
           exportKey: (kind, material, format) =>
             guard(
-              () => provided(provider.exportKey?.(kind, copyOf(material), format)),
-              (exported) => exported,
+              () => provider.exportKey?.(kind, copyOf(material), format),
+              (exported) => exportedIn(format, exported),
             ),
         }),
     ...(provider.destroy === undefined
@@ -156,25 +181,31 @@ function openedOf({ type, purpose }: KeyKind, opened: OpenedKey): OpenedKey {
   const key: Record<string, unknown> = {};
   for (const [member, wanted] of Object.entries(members[family])) {
     const value = source[member];
-    if (typeof value !== wanted) throw new Error(`a provider's opened key lacks ${member}`);
+    if (typeof value !== (typeof wanted === "function" ? "function" : wanted))
+      throw new Error(`a provider's opened key lacks ${member}`);
     key[member] =
-      typeof value === "function"
+      typeof wanted === "function"
         ? (...args: unknown[]): unknown =>
-            guard(() => (value as (...args: unknown[]) => unknown).apply(source, args), buffered)
+            guard(() => (value as (...args: unknown[]) => unknown).apply(source, args), wanted)
         : value;
   }
   // Its members were just looked at, one by one.
   return { family, key } as unknown as OpenedKey;
 }
 
-/** Bytes as Buffers, which the service writes into and encodes. */
-function buffered(made: unknown): unknown {
-  return made instanceof Uint8Array ? asBuffer(made) : made;
+/** Bytes as a Buffer, which the service writes into and encodes. */
+function buffer(made: unknown): Buffer {
+  if (!(made instanceof Uint8Array)) throw new Error("a provider gave something else than bytes");
+  return asBuffer(made);
 }
 
-function provided<T>(made: T | undefined): T {
-  if (made === undefined) throw new Error("a provider gave no key");
-  return made;
+function exportedIn(format: KeyFormat, exported: ExportedMaterial | undefined): ExportedMaterial {
+  if (exported?.format !== format) throw new Error("a provider gave no key in the format asked for");
+  if (exported.format === "jwk") {
+    results.jwk(exported.jwk);
+    return exported;
+  }
+  return { format: exported.format, bytes: secretBytes(buffer(exported.bytes)) };
 }
 
 function nothing(): undefined {

@@ -15,16 +15,19 @@ export interface DueKeysOptions {
   readonly log: Log;
   /** False where the key's project is to be deleted: nothing is done for its keys any more. */
   readonly isInUse: (key: Key) => Promise<boolean>;
+  /** False after the clock jumped: nothing is destroyed by a time that may be wrong. */
+  readonly isClockSteady: () => boolean;
   /** How the service commits what nobody asked for, under an action such as `key.rotate`. */
   readonly commitOwn: (action: "key.rotate" | "key.destroy", key: Key) => CommitChange;
 }
 
 /** The job of due keys. */
-export function dueKeys({ keyring, log, commitOwn, isInUse }: DueKeysOptions): Job {
+export function dueKeys({ keyring, log, commitOwn, isInUse, isClockSteady }: DueKeysOptions): Job {
   const act = async ({ projectId, id }: KeyHandle, unused: Set<string>): Promise<void> => {
     const key = await keyring.get(projectId, id);
-    if (key.state === "pending_deletion") await keyring.destroy(projectId, id, commitOwn("key.destroy", key));
-    else if (unused.has(projectId)) return;
+    if (key.state === "pending_deletion") {
+      if (isClockSteady()) await keyring.destroy(projectId, id, commitOwn("key.destroy", key));
+    } else if (unused.has(projectId)) return;
     else if (await isInUse(key)) await keyring.rotateDue(projectId, id, commitOwn("key.rotate", key));
     else unused.add(projectId);
   };

@@ -23,6 +23,8 @@ export interface DueProjectsOptions {
   readonly credentials: Credentials;
   readonly log: Log;
   readonly now: () => number;
+  /** False after the clock jumped: nothing is destroyed by a time that may be wrong. */
+  readonly isClockSteady: () => boolean;
   /** How the service commits what nobody asked for at this moment. */
   readonly commitOwn: (
     action: "key.destroy" | "secret.delete" | "credential.delete" | "project.destroy",
@@ -36,6 +38,7 @@ export function dueProjects(options: DueProjectsOptions): Job {
   return {
     name: "due-projects",
     async run(stopped) {
+      if (!options.isClockSteady()) return;
       for await (const { id } of dueInPages((after, rows) => projects.due(now(), after, rows))) {
         try {
           const project = await projects.byId(id);

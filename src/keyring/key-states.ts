@@ -1,7 +1,8 @@
 /**
  * What may be done with a key in which state (after NIST SP 800-57 part 1, §7): the one table that is asked before every
  * use and every change. docs/api.md shows it, and the tests enumerate all of it.
- * Invariant: what the table does not allow is refused; there is no second place that decides it.
+ * Invariant: what the table does not allow is refused; there is no second place that decides it, but for the
+ * public part: it is shown in every state but the last, of disabled versions too.
  */
 import { KeysteadError, type ErrorCode } from "../errors.ts";
 

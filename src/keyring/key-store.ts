@@ -43,7 +43,10 @@ export class KeyStore {
     return (await this.#store.select({ from: "keys", where: { project_id: projectId, name } })).length > 0;
   }
 
-  /** The first id in the project that begins like this; undefined where none does. */
+  /**
+   * The id that begins like this, for a prefix long enough to have one key in the whole database; undefined where that key
+   * is not in the project.
+   */
   async idWithPrefix(projectId: string, prefix: string): Promise<string | undefined> {
     const [row] = await this.#store.select({ from: "keys", orderBy: "id", after: prefix, limit: 1 });
     return row?.project_id === projectId && row.id.startsWith(prefix) ? row.id : undefined;

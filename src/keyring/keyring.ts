@@ -35,6 +35,8 @@ import type { OpenedVersion } from "./opened-version.ts";
 
 /** Keys and opened versions that are remembered, each. */
 const CACHE_ENTRIES = 20_000;
+/** Versions of a key: all of them stand in its record, which every rotation writes anew and every list shows. */
+export const VERSIONS_MAX = 10_000;
 /** Tries of a change that keeps meeting changes of other processes. */
 const CONFLICT_TRIES = 8;
 
@@ -130,17 +132,22 @@ export class Keyring {
         detail: "the provider takes no keys of this type from outside",
       });
     }
+    const { description, exportable, labels, rotationPeriodDays } = spec;
+    const dek = spec.dek === true ? { dek: true as const } : {};
+    // Whatever can be told before is told before: a provider may keep what it made.
+    if (rotationPeriodDays !== undefined) assertRotates({ exportable, publicOnly: false, ...dek });
+    const asked: KeyAlias[] = [];
+    for (const alias of spec.aliases ?? []) asked.push(await this.#options.aliases.listed(projectId, alias));
     const material =
       spec.imported === undefined
         ? await provider.generate(kind)
         : await provider.import(kind, spec.imported);
     const createdAt = this.#nowText();
     const publicOnly = material.form === "spki";
-    const { description, labels, rotationPeriodDays } = spec;
-    const dek = spec.dek === true ? { dek: true as const } : {};
-    const asked: KeyAlias[] = [];
-    for (const alias of spec.aliases ?? []) asked.push(await this.#options.aliases.listed(projectId, alias));
-    if (rotationPeriodDays !== undefined) assertRotates({ exportable: spec.exportable, publicOnly, ...dek });
+    if (rotationPeriodDays !== undefined) {
+      // A public part alone is kept by no provider.
+      assertRotates({ exportable, publicOnly, ...dek });
+    }
     const bare: Key = {
       id: randomId(),
       projectId,
@@ -151,7 +158,7 @@ export class Keyring {
       ...(provider.name === SOFTWARE ? {} : { provider: provider.name }),
       state: spec.state ?? "enabled",
       createdAt,
-      exportable: spec.exportable,
+      exportable,
       ...dek,
       publicOnly,
       ...(description === undefined ? {} : { description }),
@@ -168,13 +175,18 @@ export class Keyring {
         this.#remember(key);
         return key;
       } catch (error) {
-        if (!(error instanceof StoreConflict)) throw error;
+        if (!isNotStored(error)) throw error;
         // The same public key may have come in twice at one moment: then its thumbprint is the other's.
-        if (error.table === "key_aliases" && aliases.length > asked.length && tries < CONFLICT_TRIES)
+        const isConflict = error instanceof StoreConflict;
+        if (
+          isConflict &&
+          error.table === "key_aliases" &&
+          aliases.length > asked.length &&
+          tries < CONFLICT_TRIES
+        )
           continue;
-        // Of any other failure nobody knows whether the key was stored.
         await provider.destroy?.(kind, material);
-        throw new KeysteadError("key_exists");
+        throw isConflict ? new KeysteadError("key_exists") : error;
       }
     }
   }
@@ -193,6 +205,7 @@ export class Keyring {
       if (!isDue(key)) return undefined;
       assertAllowed(key.state, "rotate");
       if (key.publicOnly) throw new KeysteadError("key_public_only");
+      assertRoom(key);
       return this.#withVersion({ ...key, revision: key.revision + 1 }, await material());
     });
   }
@@ -215,6 +228,7 @@ export class Keyring {
       async (key, made) => {
         assertNext(key, wanted);
         assertAllowed(key.state, "rotate");
+        assertRoom(key);
         const material = await made();
         if ((material.form === "spki") !== key.publicOnly) throw new KeysteadError("invalid_key_material");
         return this.#withVersion({ ...key, revision: key.revision + 1 }, material);
@@ -260,6 +274,7 @@ export class Keyring {
       if (!key.exportable || next.exportable || keyAlgorithm(key).family !== "cipher") {
         return { next, writes: [...this.#options.keys.update(next), ...writes], version: 0 };
       }
+      assertRoom(key);
       const versioned = await this.#withVersion(
         { ...next, uncountedUpTo: latestVersion(key) },
         await material(),
@@ -446,14 +461,15 @@ export class Keyring {
     return this.#options.keys.providers.forNew(provider).exportKey !== undefined;
   }
 
-  /** Rotates a key whose latest version has used up its nonces; concurrent calls make one version. */
+  /** Rotates a key whose latest version has used up its nonces; concurrent calls make one version, on whichever node. */
   async rotateSpent(key: Key): Promise<Key> {
     const current = await this.get(key.projectId, key.id);
     if (latestVersion(current) > latestVersion(key)) return current;
     return this.#changes.run(`spent/${key.id}`, async () => {
       const again = await this.get(key.projectId, key.id);
       if (latestVersion(again) > latestVersion(key)) return again;
-      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key));
+      const isSpent = (now: Key): boolean => latestVersion(now) === latestVersion(key);
+      return this.rotate(key.projectId, key.id, this.#options.commitOwnRotation(key), isSpent);
     });
   }
 
@@ -544,7 +560,7 @@ export class Keyring {
 
   /**
    * As `#change`, with fresh material for whoever asks. It is made once: a try that lost against another writer uses it for
-   * the number after the winner's. Where every try lost, its provider takes it back.
+   * the number after the winner's. Where every try lost, or the change was refused, its provider takes it back.
    */
   async #changeWithMaterial(
     projectId: string,
@@ -563,8 +579,8 @@ export class Keyring {
         }),
       );
     } catch (error) {
-      const isLost = error instanceof StoreConflict || asKeysteadError(error).code === "conflict";
-      if (made !== undefined && isLost) await this.#providerOf(made.key).destroy?.(made.key, made.material);
+      if (made !== undefined && isNotStored(error))
+        await this.#providerOf(made.key).destroy?.(made.key, made.material);
       throw error;
     }
   }
@@ -592,7 +608,7 @@ export class Keyring {
         } catch (error) {
           // Whatever went wrong, only the database knows the key's state now.
           this.#forget(key);
-          if (error instanceof StoreConflict && error.table !== "idempotency") continue;
+          if (error instanceof StoreConflict) continue;
           throw error;
         }
         this.#forget(key);
@@ -652,6 +668,20 @@ interface Planned {
 export function assertNext(key: Key, wanted: number | undefined): void {
   if (wanted !== undefined && wanted !== latestVersion(key) + 1)
     throw new KeysteadError("conflict", { detail: "the next version has another number" });
+}
+
+/**
+ * Whether it is certain that a change which failed like this was not stored: what it meant to keep may be destroyed. Of a
+ * failure of the service's own nobody knows.
+ */
+function isNotStored(error: unknown): boolean {
+  return error instanceof StoreConflict || asKeysteadError(error).status < 500;
+}
+
+/** Throws `limit_reached` where the key has as many versions as a key has. */
+function assertRoom(key: Key): void {
+  if (key.versions.length >= VERSIONS_MAX)
+    throw new KeysteadError("limit_reached", { detail: "a key has no more versions" });
 }
 
 /** Throws for a name in the form of an id, which could stand for two keys at once. */

@@ -1,9 +1,12 @@
 /**
  * Whether the service can do its work, check by check.
+ * A clock that jumped is told and takes nothing out of service: requests go on.
  * Invariant: a check that does not answer within its time counts as failed; checks run at most once a second however
  * often they are asked for.
  */
-export type CheckResult = "ok" | "failed";
+import type { ClockWatch } from "./clock-watch.ts";
+
+export type CheckResult = "ok" | "failed" | "jumped";
 
 export interface HealthReport {
   readonly status: "ok" | "degraded";
@@ -15,12 +18,14 @@ const KEEP_MS = 1000;
 
 export class Health {
   readonly #checks: Readonly<Record<string, () => boolean | Promise<boolean>>>;
+  readonly #clock: ClockWatch;
   #report: Promise<HealthReport> | undefined;
   #reportedAt = 0;
 
   /** @param checks each answers whether its part works */
-  constructor(checks: Readonly<Record<string, () => boolean | Promise<boolean>>>) {
+  constructor(checks: Readonly<Record<string, () => boolean | Promise<boolean>>>, clock: ClockWatch) {
     this.#checks = checks;
+    this.#clock = clock;
   }
 
   report(): Promise<HealthReport> {
@@ -50,7 +55,8 @@ export class Health {
         }
       }),
     );
-    const checks = Object.fromEntries(results);
+    const clock = this.#clock.isSteady() ? "ok" : "jumped";
+    const checks = { ...Object.fromEntries(results), clock } as const;
     return { status: results.every(([, result]) => result === "ok") ? "ok" : "degraded", checks };
   }
 }

@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import { secretBytes } from "../../src/bytes.ts";
 import { algorithmOf, keyTypes, purposesOf } from "../../src/crypto/catalogue.ts";
 import { guardedProvider } from "../../src/crypto/guarded-provider.ts";
-import type { CryptoProvider, KeyKind } from "../../src/crypto/provider.ts";
+import type { CryptoProvider, KeyKind, OpenedKey } from "../../src/crypto/provider.ts";
 import { Providers } from "../../src/crypto/providers.ts";
 import { softwareProvider } from "../../src/crypto/software-provider.ts";
 import { openProviders } from "../../src/provider-modules.ts";
@@ -137,6 +137,36 @@ describe("the wall around a provider from outside", () => {
       { family: "cipher", key: { nonceBytes: "12", encrypt: fails, decrypt: fails } },
     ])
       await assert.rejects(async () => of({ open: () => opened }).open(kind, material), unavailable);
+  });
+
+  test("lets no result through that is not of the promised shape, and no verdict but true and false", async () => {
+    const opening = (family: string, key: object): CryptoProvider => {
+      const { type, purpose } = softwareProvider.capabilities.find(
+        (one) => algorithmOf(one.type, one.purpose).family === family,
+      ) ?? { type: "aes-256", purpose: "encrypt" };
+      return of({
+        capabilities: [{ type, purpose, imports: false }],
+        open: () => ({ family, key }),
+        exportKey: () => ({ format: "raw", bytes: "text" }),
+      });
+    };
+    const opened = async (provider: CryptoProvider): Promise<OpenedKey> =>
+      provider.open(provider.capabilities[0] ?? kind, material);
+    for (const made of [undefined, "text", {}, 1]) {
+      const cipher = await opened(
+        opening("cipher", { nonceBytes: 12, encrypt: () => made, decrypt: async () => made }),
+      );
+      assert.ok(cipher.family === "cipher");
+      const { key } = cipher;
+      await assert.rejects(async () => key.encrypt(Buffer.alloc(1), undefined, 0), unavailable);
+      if (made === undefined) assert.equal(await key.decrypt(Buffer.alloc(1), undefined), undefined);
+      else await assert.rejects(async () => key.decrypt(Buffer.alloc(1), undefined), unavailable);
+      const mac = await opened(opening("mac", { macBytes: 32, mac: () => made, verify: () => made }));
+      assert.ok(mac.family === "mac");
+      await assert.rejects(async () => mac.key.mac(Buffer.alloc(1)), unavailable);
+      await assert.rejects(async () => mac.key.verify(Buffer.alloc(1), Buffer.alloc(32)), unavailable);
+    }
+    await assert.rejects(async () => opening("cipher", {}).exportKey?.(kind, material, "raw"), unavailable);
   });
 
   test("gives Buffers whatever bytes came, and hands out copies only", async () => {

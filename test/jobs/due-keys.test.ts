@@ -5,6 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { latestVersion } from "../../src/keyring/key.ts";
 import { schedulingDeletion } from "../../src/keyring/lifecycle.ts";
+import { ClockWatch } from "../../src/telemetry/clock-watch.ts";
 import { forEachStore, startServer, temporaryFolder, type TestService } from "../harness.ts";
 import { twoNodes } from "./nodes.ts";
 
@@ -45,6 +46,30 @@ async function world(settings: Record<string, string> = {}): Promise<World> {
     [Symbol.asyncDispose]: () => service.close(),
   };
 }
+
+test("a deletion whose day came by a jump of the clock waits for an hour", async () => {
+  let jumpMs = 0;
+  let passedMs = 0;
+  const clock = new ClockWatch({
+    wall: () => jumpMs + passedMs,
+    monotonic: () => passedMs,
+    onJump: () => undefined,
+  });
+  const now = (): number => Date.now() + jumpMs + passedMs;
+  await using service = await startServer({}, { now, clock });
+  const token = await service.token("admin", { project: "*" });
+  const ask = async (method: string, path: string, body?: unknown): Promise<Record<string, unknown>> =>
+    (await service.request(method, path, body, { token })).json;
+  await ask("POST", "/v1/keys", { name: "k" });
+  await ask("POST", "/v1/keys/k/schedule-deletion", { days: 7 });
+  jumpMs = 8 * DAY_MS;
+  await service.keystead.runJobs();
+  assert.equal((await ask("GET", "/v1/keys/k"))["state"], "pending_deletion");
+  assert.equal(((await ask("GET", "/health"))["checks"] as Record<string, unknown>)["clock"], "jumped");
+  passedMs = 3_600_001;
+  await service.keystead.runJobs();
+  assert.equal((await ask("GET", "/v1/keys/k"))["state"], "destroyed");
+});
 
 describe("a rotation period", () => {
   test("rotates the key when it is over, not a moment before, and once a period", async () => {

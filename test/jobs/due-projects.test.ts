@@ -164,6 +164,7 @@ describe("a project that is to be deleted", () => {
       credentials: services.credentials,
       log,
       now: () => w.now(),
+      isClockSteady: () => true,
       commitOwn: (action) => async (writes, facts) => {
         await services.auditor.commitChange({ ...serviceFacts(action), ...facts, version: 0 }, writes);
         if (cancelled.length === 0)
@@ -254,6 +255,7 @@ describe("a project whose window has passed", () => {
         credentials: services.credentials,
         log,
         now: () => w.now(),
+        isClockSteady: () => true,
         commitOwn: (action) => async (writes, facts) => {
           await services.auditor.commitChange({ ...serviceFacts(action), ...facts, version: 0 }, writes);
           committed++;

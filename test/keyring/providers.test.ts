@@ -1,8 +1,13 @@
 /** Keys of a provider whose material never leaves it, through the service: the provider of docs/provider.md. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { serviceFacts } from "../../src/audit/auditor.ts";
+import type { CommitChange } from "../../src/audit/change.ts";
+import { softwareProvider } from "../../src/crypto/software-provider.ts";
+import { KeysteadError, type ErrorCode } from "../../src/errors.ts";
 import { openProviders } from "../../src/provider-modules.ts";
 import { StartRefused } from "../../src/start-refused.ts";
 import { ROOT_KEY, startDev, temporaryFolder, type Answer, type TestService } from "../harness.ts";
@@ -119,6 +124,38 @@ describe("a key that its provider keeps", () => {
     assert.equal(sample.keys().length, before + 1);
   });
 
+  test("is taken back by its provider where it was certainly not stored, and left there where nobody knows", async () => {
+    await using service = await start();
+    const { auditor, keyring, projects } = service.keystead.services;
+    const { id: project } = (await projects.byName("default")) ?? { id: "" };
+    const commit: CommitChange = (writes, facts) =>
+      auditor.commitChange({ ...serviceFacts("test.prepare"), ...facts, version: 0 }, writes);
+    const failing =
+      (code: ErrorCode): CommitChange =>
+      () =>
+        Promise.reject(new KeysteadError(code));
+    const spec = { name: "n", type: "ed25519", provider: "sealed-files", exportable: false } as const;
+    const key = generateKeyPairSync("ed25519");
+    const imported = {
+      format: "spki",
+      bytes: key.publicKey.export({ format: "der", type: "spki" }),
+    } as const;
+    const whole = {
+      format: "pkcs8",
+      bytes: key.privateKey.export({ format: "der", type: "pkcs8" }),
+    } as const;
+    await keyring.create(project, { ...spec, name: "public", imported }, commit);
+    const before = sample.keys().length;
+    await assert.rejects(keyring.create(project, spec, failing("conflict")), { code: "conflict" });
+    await assert.rejects(keyring.importVersion(project, "public", whole, undefined, commit), {
+      code: "invalid_key_material",
+    });
+    assert.equal(sample.keys().length, before);
+    const code = "audit_unavailable";
+    await assert.rejects(keyring.create(project, spec, failing(code)), { code });
+    assert.equal(sample.keys().length, before + 1);
+  });
+
   test("answers provider_unavailable where its provider is not there, and the others go on", async () => {
     {
       await using service = await start();
@@ -168,6 +205,16 @@ describe("a start", () => {
     assert.match(await refusal(fileOf(provider("software"))), /same name/);
     assert.match(await refusal(fileOf(provider("one")), "two"), /KEYSTEAD_PROVIDER .*\(software, one\)/);
     await assert.rejects(startDev({ KEYSTEAD_PROVIDER: "absent" }), /KEYSTEAD_PROVIDER/);
+  });
+
+  test("that is refused closes the providers that were there already", async () => {
+    let closed = 0;
+    const close = (): void => {
+      closed++;
+    };
+    const first = { ...softwareProvider, name: "first", close };
+    await assert.rejects(openProviders(["/absent/provider.mjs"], "first", [first]), /cannot be read/);
+    assert.equal(closed, 1);
   });
 
   test("loads no file that others may have written: by its mode, its folder's, or by a link from such a folder", async () => {

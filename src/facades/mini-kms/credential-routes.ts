@@ -216,11 +216,16 @@ function shown(one: Credential): z.output<typeof record> {
   };
 }
 
-/** Whether a value comes out of the store as it went in: another number would break the credential's proof. */
+/**
+ * Whether a value comes out of the store as it went in: another number would break the credential's proof. Of a fraction
+ * only the nearest double is known here.
+ */
 function isKept(one: unknown): boolean {
   if (typeof one === "string") return one.isWellFormed();
   if (typeof one === "number")
-    return Number.isFinite(one) && (!Number.isInteger(one) || Number.isSafeInteger(one));
+    return (
+      Number.isFinite(one) && !Object.is(one, -0) && (!Number.isInteger(one) || Number.isSafeInteger(one))
+    );
   if (typeof one !== "object" || one === null) return true;
   if (Array.isArray(one)) return one.every(isKept);
   return Object.entries(one).every(([name, part]) => name.isWellFormed() && isKept(part));
