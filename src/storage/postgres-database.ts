@@ -47,7 +47,12 @@ export async function reachPostgres(settings: PostgresSettings): Promise<Databas
   let lock: NodeLock | undefined;
   try {
     await refuseOld(starting);
-    await takeStartLock(starting);
+    await takeStartLock(starting).catch((error: unknown) => {
+      if (sqlState(error) !== LOCK_NOT_HAD) throw error;
+      throw new StartRefused(
+        `${SETTING}: another node has been starting for a minute and does not get on; look at it`,
+      );
+    });
     lock = await takeNode(own, node);
     const barrierKeys = await probe(starting);
     const held = lock;
@@ -80,6 +85,9 @@ export async function reachPostgres(settings: PostgresSettings): Promise<Databas
     throw error instanceof StartRefused ? error : refusal(error, "the database failed");
   }
 }
+
+/** PostgreSQL's code for a lock that was waited for too long. */
+const LOCK_NOT_HAD = "55P03";
 
 async function connect(options: ConnectionOptions): Promise<Client> {
   const client = new Client(connectionConfig(options));
