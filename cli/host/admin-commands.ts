@@ -3,6 +3,8 @@
  * Invariant: whoever can do this holds the host and the root key; it is recorded in the audit log all the same. A data path
  * that a server has open is left to that server.
  */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import type { Keystead } from "../../src/compose.ts";
 import { GoKmsClient } from "../../sdk/go-kms.ts";
@@ -33,8 +35,8 @@ export function addAdminCommands(program: Command, context: CommandContext, env:
     .addHelpText(
       "after",
       `
-Takes the server's settings from the environment and the settings file, and opens its data path or its
-database: no server must run on this host with the same data path or audit log.
+Takes the server's settings from the environment and the settings file, and opens its data path or its database: the server must not run.
+With a database (KEYSTEAD_DATABASE_URL) other nodes may run, under other names (KEYSTEAD_NODE).
 Where a token is given (--token, --token-file, KEYSTEAD_TOKEN, or a session of keystead login), the running server at
 --url is asked instead.
 
@@ -81,11 +83,13 @@ async function inviteHere(
   let keystead: Keystead | undefined;
   try {
     const config = readConfig([], env, process.cwd());
-    if (config.dataPath === undefined && config.database === undefined)
+    // A mistyped path must not become a data path of its own.
+    const { dataPath, database } = config;
+    if (database === undefined && (dataPath === undefined || !existsSync(join(dataPath, "keystead.db"))))
       return refuse(
-        "there is nothing that lasts: set KEYSTEAD_DATA_PATH or KEYSTEAD_DATABASE_URL, or give a token to ask a running server",
+        "there is nothing to sign up to: set KEYSTEAD_DATA_PATH or KEYSTEAD_DATABASE_URL, or give a token to ask a running server",
       );
-    keystead = await compose(config, { initialising: true });
+    keystead = await compose(config, { initialising: true, existing: true });
     const { auditor, clientAccounts } = keystead.services;
     const { token, expiresAt } = await clientAccounts.invite(name, Math.ceil(ttlMs / 1000), (writes, facts) =>
       auditor.commitChange(

@@ -4,7 +4,8 @@
  * the outbox row goes with the next change, or after a second.
  * Invariant: no change without its entry and no entry without its change, killed at any point: `recover` appends, before
  * anything is served, what a crash left in the outbox only. A row leaves the outbox only when the disk has its entry, or
- * when the service did not write it: such a row is counted in a CRITICAL entry and never appended.
+ * when the service did not write it: such a row is counted in a CRITICAL entry and never appended. Without a log nothing
+ * that a crash left is touched: it waits for a start that has one.
  */
 import { KeysteadError } from "../errors.ts";
 import type { Barrier } from "../seal/barrier.ts";
@@ -17,6 +18,10 @@ import { cutTornLine, entriesBackward, flushFile } from "./log-tail.ts";
 import { openOutboxRow, sealOutboxRow } from "./outbox.ts";
 
 const CLEAN_MS = 1000;
+/** How often the number of the last entry is stored where no change does so. */
+const HEAD_MS = 60_000;
+/** A stored number beyond this was not written by the service: it would take a hundred years of entries. */
+const HEAD_MAX = 2 ** 48;
 
 export interface AuditorOptions {
   readonly store: Store;
@@ -40,15 +45,18 @@ export async function openAuditor(options: AuditorOptions, nullSink: AuditSink):
   const { store, node, path } = options;
   if (path !== undefined) refuseUnfitLog(path);
   const cutBytes = path === undefined ? 0 : cutTornLine(path);
-  const { rows, left } = await readOutbox(options);
+  const isKept = path !== undefined || options.sink !== undefined;
+  const { rows, left } = isKept ? await readOutbox(options) : nothingLeft;
   const [stored] = await store.select({ from: "audit_heads", where: { node } });
+  const isPlausible = stored === undefined || (stored.sequence >= 0 && stored.sequence <= HEAD_MAX);
+  const storedHead = isPlausible ? (stored?.sequence ?? 0) : 0;
   const found = path === undefined ? nothingFound : readTail(path, node, left);
   const sink = options.sink ?? (path === undefined ? nullSink : await openFileSink(path));
-  const auditor = new Auditor(options, sink, Math.max(found.head, stored?.sequence ?? 0));
+  const auditor = new Auditor(options, sink, Math.max(found.head, storedHead));
   try {
     const missing = left.filter(({ entry }) => !found.ids.has(entry.id));
     await Promise.all(missing.map(({ entry }) => auditor.log.append(entryOfNode(entry, node), true)));
-    if (cutBytes > 0 || rows.length > 0) {
+    if (cutBytes > 0 || rows.length > 0 || !isPlausible) {
       // A line that was found may be in the page cache only: this entry's flush makes it durable, a renamed file's own
       // flush those that stand there.
       for (const file of found.files) if (file !== path) flushFile(file);
@@ -57,8 +65,9 @@ export async function openAuditor(options: AuditorOptions, nullSink: AuditSink):
         entries_appended: missing.length,
         torn_bytes_cut: cutBytes,
         ...(forged > 0 ? { rows_forged: forged } : {}),
+        ...(isPlausible ? {} : { heads_forged: 1 }),
       };
-      const severity = forged > 0 ? "CRITICAL" : "INFO";
+      const severity = forged > 0 || !isPlausible ? "CRITICAL" : "INFO";
       await auditor.record({ ...serviceFacts("audit.recover"), severity, details }, true);
       await auditor.clean(rows);
     }
@@ -77,11 +86,14 @@ interface Left {
 }
 
 /** The ids of all rows of the outbox, and the entries of those that this service wrote, in the order they were made. */
-async function readOutbox({
-  store,
-  barrier,
-  node,
-}: AuditorOptions): Promise<{ rows: readonly string[]; left: readonly Left[] }> {
+interface Outbox {
+  readonly rows: readonly string[];
+  readonly left: readonly Left[];
+}
+
+const nothingLeft: Outbox = { rows: [], left: [] };
+
+async function readOutbox({ store, barrier, node }: AuditorOptions): Promise<Outbox> {
   // A database of one process alone has no other node: rows of another name are this node's, from before it was renamed.
   const rows = await store.select({ from: "outbox", ...(store.exclusive ? {} : { where: { node } }) });
   const left: Left[] = [];
@@ -129,10 +141,15 @@ export class Auditor {
   #timeText = "";
   #appended: string[] = [];
   #cleanTimer: NodeJS.Timeout | undefined;
+  readonly #headTimer: NodeJS.Timeout;
+  /** The number that this process stored last. */
+  #storedHead = 0;
 
   /** @param head the sequence number of the last entry in the log */
   constructor(options: AuditorOptions, sink: AuditSink, head: number) {
     this.#options = options;
+    this.#headTimer = setInterval(() => void this.storeHead(), HEAD_MS);
+    this.#headTimer.unref();
     this.log = new AuditLog({
       sink,
       head,
@@ -205,8 +222,18 @@ export class Auditor {
     }
   }
 
+  /**
+   * Stores the number of the last entry, where changes have not: a start without the log goes on from there, and gives no
+   * number twice. A failure is harmless as long as the log is there.
+   */
+  async storeHead(): Promise<void> {
+    if (this.log.head === this.#storedHead) return;
+    await this.#options.store.commit([this.#headWrite()]).catch(() => undefined);
+  }
+
   /** Writes everything that waits and closes the log. */
   async close(): Promise<void> {
+    clearInterval(this.#headTimer);
     try {
       await this.log.close();
     } finally {
@@ -215,6 +242,7 @@ export class Auditor {
       const ids = this.#appended;
       this.#appended = [];
       await this.clean(ids);
+      await this.storeHead();
     }
   }
 
@@ -258,11 +286,16 @@ export class Auditor {
 
   #cleaning(ids: readonly string[]): Write[] {
     if (ids.length === 0) return [];
-    const { node } = this.#options;
     return [
       ...ids.map((id): Write => ({ delete: "outbox", where: { id }, expect: "any" })),
-      { upsert: "audit_heads", row: { node, sequence: this.log.head }, conflict: "node" },
+      this.#headWrite(),
     ];
+  }
+
+  #headWrite(): Write {
+    const sequence = this.log.head;
+    this.#storedHead = sequence;
+    return { upsert: "audit_heads", row: { node: this.#options.node, sequence }, conflict: "node" };
   }
 }
 

@@ -29,14 +29,15 @@ export interface DataPath {
 /** Takes a data path for this process. Throws StartRefused, with everything left as it was. */
 export function takeDataPath(path: string): DataPath {
   refuseForeign(path);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  chmodSync(path, 0o700);
-  const lock = new DatabaseSync(join(path, LOCK));
+  let lock: DatabaseSync | undefined;
   try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+    lock = new DatabaseSync(join(path, LOCK));
     lock.exec("begin exclusive");
-  } catch {
-    lock.close();
-    throw new StartRefused(`data path ${path} is in use by another Keystead process`);
+  } catch (error) {
+    lock?.close();
+    throw new StartRefused(`data path ${path} ${whyNotTaken(error)}`);
   }
   const databaseFile = join(path, DATABASE);
   for (const file of [join(path, LOCK), databaseFile, `${databaseFile}-wal`, `${databaseFile}-shm`]) {
@@ -49,6 +50,16 @@ export function takeDataPath(path: string): DataPath {
       lock.close();
     },
   };
+}
+
+/** SQLite's code for a lock that another process holds. */
+const SQLITE_BUSY = 5;
+
+function whyNotTaken(error: unknown): string {
+  const { errcode, code } = error as { readonly errcode?: number; readonly code?: string };
+  if (errcode === SQLITE_BUSY) return "is in use by another Keystead process";
+  const cause = code === "ERR_SQLITE_ERROR" && error instanceof Error ? error.message : code;
+  return `cannot be taken (${cause ?? "unknown"}): it has to be this user's own and writable, and ${LOCK} in it Keystead's`;
 }
 
 /** A barrier key as every schema has it. */

@@ -1,8 +1,8 @@
 /**
  * The hold on a node's name: an advisory lock of PostgreSQL, kept by a connection of its own for as long as the process
  * lives. Audit sequences and outbox rows go by this name, so that two processes must not have the same one.
- * Invariant: changes are committed only while the lock is held; when its connection is lost, it is taken anew before
- * anything is changed, and where another process has taken it meanwhile, the owner is told to end.
+ * Invariant: no change is begun while the lock is not held; when its connection is lost, it is taken anew before anything
+ * else is changed, and where another process has taken it meanwhile, the owner is told to end.
  */
 import { Client } from "pg";
 import { connectionConfig, type ConnectionOptions } from "./postgres-connection.ts";

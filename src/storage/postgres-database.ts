@@ -50,7 +50,12 @@ export async function reachPostgres(settings: PostgresSettings): Promise<Databas
     await refuseOld(starting);
     // What would make tables in another schema, and wait for ever for others.
     if (!(await hasSettings(starting))) throw new StartRefused(`${SETTING}: ${reasons["08P01"]}`);
-    await takeStartLock(starting);
+    await takeStartLock(starting).catch((error: unknown) => {
+      if (sqlState(error) !== LOCK_NOT_HAD) throw error;
+      throw new StartRefused(
+        `${SETTING}: another node has been starting for a minute and does not get on; look at it`,
+      );
+    });
     lock = await takeNode(own, node);
     const barrierKeys = await probe(starting);
     const held = lock;
@@ -83,6 +88,9 @@ export async function reachPostgres(settings: PostgresSettings): Promise<Databas
     throw error instanceof StartRefused ? error : refusal(error, "the database failed");
   }
 }
+
+/** PostgreSQL's code for a lock that was waited for too long. */
+const LOCK_NOT_HAD = "55P03";
 
 async function connect(options: ConnectionOptions): Promise<Client> {
   const client = new Client(connectionConfig(options));

@@ -96,6 +96,17 @@ describe("a data path", () => {
     assert.match(readFileSync(join(path, "keystead.db"), "utf8"), /^this is no database/);
   });
 
+  test("that cannot be taken is not said to be in use", async () => {
+    const path = temporaryFolder();
+    writeFileSync(join(path, "lock.db"), "damaged".repeat(1000));
+    const refusal = (error: unknown): boolean => {
+      assert.ok(error instanceof StartRefused, String(error));
+      assert.match(error.message, /cannot be taken \(file is not a database\)/);
+      return true;
+    };
+    await assert.rejects(start(path), refusal);
+  });
+
   test("that is a file is refused", async () => {
     const file = join(temporaryFolder(), "file");
     writeFileSync(file, "");
