@@ -65,12 +65,13 @@ export function facadeFallback(facades: readonly Facade[], native: Fallback, met
   };
 }
 
+/** Made for every request: plain fields, since those with a `#` cost more to make. */
 class FacadeExchange implements Exchange {
-  readonly #row: AnyFacadeRoute;
-  readonly #request: WireRequest;
-  readonly #call: FacadeCall;
-  readonly #body: Uint8Array | undefined;
-  readonly #unreadable: KeysteadError | undefined;
+  private readonly row: AnyFacadeRoute;
+  private readonly request: WireRequest;
+  private readonly call: FacadeCall;
+  private readonly body: Uint8Array | undefined;
+  private readonly unreadable: KeysteadError | undefined;
 
   constructor(
     { door, admission }: ApiParts,
@@ -81,41 +82,41 @@ class FacadeExchange implements Exchange {
     body: Uint8Array | undefined,
     unreadable: KeysteadError | undefined,
   ) {
-    this.#row = row;
-    this.#request = request;
+    this.row = row;
+    this.request = request;
     const recordRefusal: RecordRefusal =
       row.open === true ? (facts) => admission.recordRefusal(facts) : undefined;
-    this.#call = new FacadeCall(door, request, caller, requestId, projectOf(request), recordRefusal);
-    this.#body = body;
-    this.#unreadable = unreadable;
+    this.call = new FacadeCall(door, request, caller, requestId, projectOf(request), recordRefusal);
+    this.body = body;
+    this.unreadable = unreadable;
   }
 
   perform(): Promise<unknown> {
-    const { operation } = this.#row;
+    const { operation } = this.row;
     let wire: Wire<unknown, unknown, unknown>;
     try {
-      wire = this.#parse();
+      wire = this.parse();
     } catch (thrown) {
       const error = asKeysteadError(thrown);
-      return operation === undefined ? Promise.reject(error) : this.#call.refuse(operation, error);
+      return operation === undefined ? Promise.reject(error) : this.call.refuse(operation, error);
     }
-    return this.#row.serve(this.#call, wire);
+    return this.row.serve(this.call, wire);
   }
 
   render(result: unknown): WireResponse {
-    const { headers, replayed, requestId } = this.#call;
-    const { status } = this.#row;
+    const { headers, replayed, requestId } = this.call;
+    const { status } = this.row;
     const all = replayed ? { ...headers, [REPLAYED_HEADER]: "true" } : headers;
     return result === undefined
       ? { status, contentType: undefined, requestId, headers: all, body: null }
       : { status, contentType: "application/json", requestId, headers: all, body: JSON.stringify(result) };
   }
 
-  #parse(): Wire<unknown, unknown, unknown> {
-    if (this.#unreadable !== undefined) throw this.#unreadable;
-    const row = this.#row;
-    const request = this.#request;
-    assertProjectName(this.#call.project);
+  private parse(): Wire<unknown, unknown, unknown> {
+    if (this.unreadable !== undefined) throw this.unreadable;
+    const row = this.row;
+    const request = this.request;
+    assertProjectName(this.call.project);
     const issues: WireIssue[] = [];
     const held = <T>(place: "path" | "query" | "body", schema: z.ZodType<T>, value: unknown): T => {
       const result = schema.safeParse(value);
@@ -128,16 +129,16 @@ class FacadeExchange implements Exchange {
     const { queryText } = request;
     const query = row.query === undefined ? undefined : held("query", row.query, parseQuery(queryText));
     if (row.query === undefined && queryText !== "") throw new KeysteadError("unknown_field");
-    const body = row.body === undefined ? undefined : held("body", row.body, this.#bodyValue());
+    const body = row.body === undefined ? undefined : held("body", row.body, this.bodyValue());
     if (issues.length > 0) throw new InvalidWire(issues);
     return { params, query, body };
   }
 
-  #bodyValue(): unknown {
-    const bytes = this.#body;
+  private bodyValue(): unknown {
+    const bytes = this.body;
     // What is absent is told from what is empty: a schema says whether a body may be absent.
     if (bytes === undefined || bytes.length === 0) return undefined;
-    if (!isJsonMediaType(this.#request.header("content-type")))
+    if (!isJsonMediaType(this.request.header("content-type")))
       throw new KeysteadError("unsupported_media_type");
     const value = parseJsonBody(bytes);
     if (namesPrototype(value)) throw new KeysteadError("unknown_field");

@@ -21,6 +21,7 @@ import type { WireRequest } from "../wire.ts";
 /** Takes the place of the audit log for refusals of whoever came without credentials; see `Call`. */
 export type RecordRefusal = Call<unknown>["recordRefusal"];
 
+/** Made for every request: plain fields, since those with a `#` cost more to make. */
 export class FacadeCall {
   readonly caller: Caller;
   readonly requestId: string;
@@ -28,13 +29,13 @@ export class FacadeCall {
   readonly project: string;
   /** Headers of the answer, beyond those that every answer has. */
   readonly headers: Record<string, string> = {};
-  readonly #door: Door;
-  readonly #request: WireRequest;
-  readonly #recordRefusal: RecordRefusal;
+  private readonly door: Door;
+  private readonly request: WireRequest;
+  private readonly recordRefusal: RecordRefusal;
   /** Shared with the calls made of this one. */
-  readonly #progress: { mutations: number; replays: number };
+  private readonly progress: { mutations: number; replays: number };
   /** Which item of the request's array this call is about; 0 where there is no array. */
-  readonly #place: number;
+  private readonly place: number;
 
   constructor(
     door: Door,
@@ -49,21 +50,21 @@ export class FacadeCall {
     this.caller = caller;
     this.requestId = requestId;
     this.project = project;
-    this.#door = door;
-    this.#request = request;
-    this.#recordRefusal = recordRefusal;
-    this.#progress = progress;
-    this.#place = place;
+    this.door = door;
+    this.request = request;
+    this.recordRefusal = recordRefusal;
+    this.progress = progress;
+    this.place = place;
   }
 
   /** A header of the request by its lower-case name. */
   header(name: string): string | undefined {
-    return this.#request.header(name);
+    return this.request.header(name);
   }
 
   /** True where everything that was asked to be changed had been changed before, under the same idempotency key. */
   get replayed(): boolean {
-    const { mutations, replays } = this.#progress;
+    const { mutations, replays } = this.progress;
     return replays > 0 && replays === mutations;
   }
 
@@ -78,13 +79,13 @@ export class FacadeCall {
     input: I | (() => I),
     asked?: Readonly<Record<string, unknown>>,
   ): Promise<O> {
-    if (operation.replay !== undefined) this.#progress.mutations++;
+    if (operation.replay !== undefined) this.progress.mutations++;
     const known = asked === undefined ? operation : { ...operation, idempotentInput: () => asked };
-    return this.#door.perform(known, {
-      ...this.#origin(),
+    return this.door.perform(known, {
+      ...this.origin(),
       parse: typeof input === "function" ? input : () => input,
-      idempotencyKey: () => this.#idempotencyKey(),
-      onReplayed: () => this.#progress.replays++,
+      idempotencyKey: () => this.idempotencyKey(),
+      onReplayed: () => this.progress.replays++,
     });
   }
 
@@ -103,7 +104,7 @@ export class FacadeCall {
       return await find();
     } catch (thrown) {
       const gone = asKeysteadError(thrown);
-      if (gone.status !== 404 || this.#request.header(IDEMPOTENCY_KEY_HEADER) === undefined) throw gone;
+      if (gone.status !== 404 || this.request.header(IDEMPOTENCY_KEY_HEADER) === undefined) throw gone;
       const again = {
         ...operation,
         run(): never {
@@ -117,8 +118,8 @@ export class FacadeCall {
 
   /** Records that what came fits no operation, and rejects with why. */
   refuse<I, O>(operation: Operation<I, O>, error: KeysteadError): Promise<O> {
-    return this.#door.perform<I, O>(operation, {
-      ...this.#origin(),
+    return this.door.perform<I, O>(operation, {
+      ...this.origin(),
       parse() {
         throw error;
       },
@@ -127,7 +128,7 @@ export class FacadeCall {
 
   /** The same request in another project. */
   inProject(project: string): FacadeCall {
-    return this.#derived(project, this.#place);
+    return this.derived(project, this.place);
   }
 
   /**
@@ -135,14 +136,14 @@ export class FacadeCall {
    * request whose items were done in part does the others when it comes again under its idempotency key.
    */
   ofItem(place: number): FacadeCall {
-    return this.#derived(this.project, place);
+    return this.derived(this.project, place);
   }
 
   /** The same request in the caller's own project, where it is a client. Without a promise where that is at hand. */
   atHome(): FacadeCall | Promise<FacadeCall> {
     const { accountId } = this.caller;
     if (accountId === undefined) return this;
-    const client = this.#door.services.clients.ofAccount(accountId);
+    const client = this.door.services.clients.ofAccount(accountId);
     const home = (found: { readonly project: string } | undefined): FacadeCall =>
       found === undefined ? this : this.inProject(found.project);
     return client instanceof Promise ? client.then(home) : home(client);
@@ -153,17 +154,17 @@ export class FacadeCall {
    * is given the id tells which.
    */
   keyIdOfAlias(scheme: string, text: string): Promise<string> {
-    return keyIdOfAlias(this.#door.services, this.project, scheme, text);
+    return keyIdOfAlias(this.door.services, this.project, scheme, text);
   }
 
   /** The same, with the version that the name stands for. */
   keyOfAlias(scheme: string, text: string): Promise<KeyVersionHandle> {
-    return keyOfAlias(this.#door.services, this.project, scheme, text);
+    return keyOfAlias(this.door.services, this.project, scheme, text);
   }
 
   /** The same for the thumbprint of a public key, and for a key's id. */
   keyOfKid(kid: string): KeyVersionHandle | Promise<KeyVersionHandle> {
-    return keyOfKid(this.#door.services, this.project, kid);
+    return keyOfKid(this.door.services, this.project, kid);
   }
 
   /**
@@ -171,10 +172,10 @@ export class FacadeCall {
    * the operation that follows to say that there is none.
    */
   async ensureProject(): Promise<void> {
-    if ((await this.#door.services.projects.byName(this.project)) !== undefined) return;
+    if ((await this.door.services.projects.byName(this.project)) !== undefined) return;
     try {
-      await this.#door.perform(projectCreate, {
-        ...this.#origin(),
+      await this.door.perform(projectCreate, {
+        ...this.origin(),
         parse: () => ({ name: this.project }),
       });
     } catch (thrown) {
@@ -185,31 +186,31 @@ export class FacadeCall {
 
   /** The same for the beginning of an id, which must be long enough to be one key's alone. */
   keyIdOfPrefix(prefix: string): Promise<string> {
-    return keyIdOfPrefix(this.#door.services, this.project, prefix);
+    return keyIdOfPrefix(this.door.services, this.project, prefix);
   }
 
-  #derived(project: string, place: number): FacadeCall {
+  private derived(project: string, place: number): FacadeCall {
     return new FacadeCall(
-      this.#door,
-      this.#request,
+      this.door,
+      this.request,
       this.caller,
       this.requestId,
       project,
-      this.#recordRefusal,
-      this.#progress,
+      this.recordRefusal,
+      this.progress,
       place,
     );
   }
 
-  #origin(): Omit<Call<unknown>, "parse"> {
+  private origin(): Omit<Call<unknown>, "parse"> {
     const { caller, project, requestId } = this;
-    const { address, proxy } = this.#request;
-    return { caller, project, requestId, address, proxy, recordRefusal: this.#recordRefusal };
+    const { address, proxy } = this.request;
+    return { caller, project, requestId, address, proxy, recordRefusal: this.recordRefusal };
   }
 
-  #idempotencyKey(): string | undefined {
-    const key = parseIdempotencyKey(this.#request.header(IDEMPOTENCY_KEY_HEADER));
+  private idempotencyKey(): string | undefined {
+    const key = parseIdempotencyKey(this.request.header(IDEMPOTENCY_KEY_HEADER));
     // A line feed is in no key that a client can send.
-    return key === undefined || this.#place === 0 ? key : `${key}\n${this.#place}`;
+    return key === undefined || this.place === 0 ? key : `${key}\n${this.place}`;
   }
 }
