@@ -20,6 +20,7 @@ const bunOnly = [
   "test/sdk/package.test.ts",
   "test/storage/edited-rows.test.ts",
   "test/storage/postgres-outage.test.ts",
+  "test/storage/sqlite-disk.test.ts",
 ];
 const TEST_MS_MAX = 300_000;
 

@@ -3,38 +3,17 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { nativeRoutes } from "../../src/http/native/native-api.ts";
 import { type Answer, forEachStore, serviceFor } from "../harness.ts";
+import { prepareSamples, sampleCalls, type SampleRun } from "./sample-calls.ts";
 
-const some = Buffer.from("some bytes").toString("base64");
-const bodies: Record<string, unknown> = {
-  "key.create": { name: "new" },
-  "key.import": { type: "aes-256", format: "raw", material_b64: Buffer.alloc(32, 1).toString("base64") },
-  "key.rotate": {},
-  "key.revoke": {},
-  "key.encrypt": { plaintext: "x" },
-  "key.decrypt": { ciphertext: some },
-  "key.sign": { message: "x" },
-  "key.verify": { message: "x", signature_b64: some },
-  "key.update": { description: "theirs" },
-  "key.reencrypt": { ciphertext: some },
-  "key.mac": { message: "x" },
-  "key.verify_mac": { message: "x", mac_b64: some },
-  "key.decapsulate": { ciphertext: some },
-  "key.agree": { peer_public_key_b64: some },
-  "key.encrypt_batch": { items: [{ plaintext: "x" }] },
-  "key.decrypt_batch": { items: [{ ciphertext: some }] },
-  "key.reencrypt_batch": { items: [{ ciphertext: some }] },
-  "key.sign_batch": { items: [{ message: "x" }] },
-  "key.verify_batch": { items: [{ message: "x", signature_b64: some }] },
-  "key.mac_batch": { items: [{ message: "x" }] },
-  "key.verify_mac_batch": { items: [{ message: "x", mac_b64: some }] },
-  "secret.put": { name: "theirs", value: "x" },
-};
+/** An id and a name that nothing has. */
+const absent = { id: "00000000-0000-4000-8000-000000000000", name: "absent-1" };
 
 forEachStore(({ startServer }) => {
   describe("a caller and a project that it has no part in", () => {
     const service = serviceFor(() => startServer({ KEYSTEAD_EXPORT_ON_MAIN: "1" }));
     let root = "";
     let outsiders: string[] = [];
+    let samples: SampleRun;
     before(async () => {
       root = await service().token("admin", { project: "*" });
       for (const name of ["theirs", "ours"]) {
@@ -43,20 +22,7 @@ forEachStore(({ startServer }) => {
           201,
         );
       }
-      for (const type of ["aes-256", "ecdsa-p256"]) {
-        await service().request(
-          "POST",
-          "/v1/keys",
-          { name: `k-${type}`, type },
-          { token: root, project: "theirs" },
-        );
-      }
-      await service().request(
-        "POST",
-        "/v1/secrets",
-        { name: "theirs", value: "x" },
-        { token: root, project: "theirs" },
-      );
+      samples = await prepareSamples(service(), "theirs");
       outsiders = [
         await service().token("admin", { project: "ours" }),
         await service().token("operator", { project: "ours", kind: "service" }),
@@ -67,34 +33,73 @@ forEachStore(({ startServer }) => {
     for (const route of nativeRoutes.filter((row) => row.operation.inProject)) {
       const { id } = route.operation;
       test(`gets the same answer to ${id} for a project that is there and one that is not`, async () => {
+        const sample = await sampleCalls[id]!(samples);
         for (const token of outsiders) {
-          for (const handle of ["theirs", "k-aes-256", "k-ecdsa-p256", "absent"]) {
+          const { params = {}, body } = sample;
+          for (const handle of [...Object.values(params), absent.name]) {
             const path = route.path.replace("{name}", handle);
             const at = (project: string): Promise<Answer> =>
-              service().request(route.method, path, bodies[id], { token, project });
+              service().request(route.method, path, body, { token, project });
             const there = await at("theirs");
-            const absent = await at("absent");
             assert.equal(there.status, 404);
             assert.equal(there.json["code"], "project_not_found");
-            assert.equal(stripped(there), stripped(absent));
+            assert.equal(stripped(there), stripped(await at("absent")));
+          }
+        }
+      });
+
+      // What makes or lists things names nothing that could be another's.
+      if (!route.path.includes("{name}") || id === "key.import") continue;
+      test(`gets the same answer to ${id} in its own project for what is another's and what is not there`, async () => {
+        const sample = await sampleCalls[id]!(samples);
+        const { name = "" } = sample.params ?? {};
+        const kind = id.startsWith("secret.") ? "secrets" : "keys";
+        const listed = await samples.make("GET", `/v1/${kind}?limit=1000`, undefined, root);
+        const things = listed[kind] as { id?: string; name: string }[];
+        const foreign = things.find((thing) => thing.name === name);
+        assert.ok(foreign, "the sample is there");
+        const handles: (readonly [string, string])[] = [[name, absent.name]];
+        if (foreign.id !== undefined) handles.push([foreign.id, absent.id]);
+        for (const token of outsiders) {
+          for (const [theirs, nobodys] of handles) {
+            const ask = async (handle: string): Promise<readonly [number, string]> => {
+              const path = route.path.replace("{name}", handle);
+              const answer = await service().request(route.method, path, sample.body, {
+                token,
+                project: "ours",
+              });
+              return [answer.status, stripped(answer).replaceAll(handle, "handle")];
+            };
+            const answered = await ask(theirs);
+            assert.ok(answered[0] === 404 || answered[0] === 403, `${answered[0]}`);
+            assert.deepEqual(answered, await ask(nobodys));
           }
         }
       });
     }
 
-    test("does not reach a key of another project by its id or name from its own", async () => {
-      const { json } = await service().request("GET", "/v1/keys/k-aes-256", undefined, {
-        token: root,
-        project: "theirs",
-      });
-      for (const handle of [String(json["id"]), "k-aes-256"]) {
-        const answer = await service().request(
-          "POST",
-          `/v1/encrypt/${handle}`,
-          { plaintext: "x" },
-          { token: outsiders[0]!, project: "ours" },
-        );
-        assert.equal(answer.json["code"], "key_not_found");
+    test("does not re-encrypt to a key of another project, by its id or its name", async () => {
+      const theirs = await samples.make("POST", "/v1/keys", { name: "target" }, root);
+      const ours = { token: outsiders[0]!, project: "ours" };
+      await service().request("POST", "/v1/keys", { name: "source" }, ours);
+      const { json } = await service().request("POST", "/v1/encrypt/source", { plaintext: "x" }, ours);
+      const { ciphertext } = json;
+      for (const [path, body] of [
+        ["/v1/keys/source/reencrypt", { ciphertext }],
+        ["/v1/keys/source/reencrypt/batch", { items: [{ ciphertext }] }],
+      ] as const) {
+        const ask = async (to_key: string): Promise<readonly [number, string]> => {
+          const answer = await service().request("POST", path, { ...body, to_key }, ours);
+          return [answer.status, stripped(answer).replaceAll(to_key, "handle")];
+        };
+        for (const [there, nowhere] of [
+          ["target", absent.name],
+          [String(theirs["id"]), absent.id],
+        ] as const) {
+          const answered = await ask(there);
+          assert.equal(answered[0], 404, answered[1]);
+          assert.deepEqual(answered, await ask(nowhere));
+        }
       }
     });
 

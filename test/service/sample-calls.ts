@@ -19,22 +19,22 @@ export interface SampleRun {
   send(route: AnyNativeRoute, call: SampleCall, headers?: Record<string, string>): Promise<Answer>;
 }
 
-/** Makes the callers of the samples. */
-export async function prepareSamples(service: TestService): Promise<SampleRun> {
+/** Makes the callers of the samples, whose things belong to a project. */
+export async function prepareSamples(service: TestService, project = "default"): Promise<SampleRun> {
   let last = 0;
   const admin = await service.token("admin", { project: "*" });
   return {
     admin,
-    exporter: await service.token("exporter", { kind: "service" }),
+    exporter: await service.token("exporter", { kind: "service", project }),
     fresh: () => `sample-${++last}`,
     async make(method, path, body, token = admin) {
-      const answer = await service.request(method, path, body, { token });
+      const answer = await service.request(method, path, body, { token, project });
       if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.text}`);
       return answer.json;
     },
     send(route, { params = {}, body, token = admin }, headers = {}) {
       const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => params[name] ?? "");
-      return service.request(route.method, path, body, { token, headers });
+      return service.request(route.method, path, body, { token, project, headers });
     },
   };
 }
