@@ -339,12 +339,12 @@ async function serve(parts: Parts): Promise<Keystead> {
         const [row] = await store.select({ from: "schema_version", limit: 1 });
         // After a failed change only a change that succeeds proves that the disk takes them again.
         if (row !== undefined && !store.writable()) {
-        // To another value and back: SQLite writes nothing where a row stays as it is.
-        const other = { version: -row.version };
-        await store.commit([
-          { update: "schema_version", where: row, set: other },
-          { update: "schema_version", where: other, set: row },
-        ]);
+          // To another value and back: SQLite writes nothing where a row stays as it is.
+          const other = { version: -row.version };
+          await store.commit([
+            { update: "schema_version", where: row, set: other },
+            { update: "schema_version", where: other, set: row },
+          ]);
         }
         return true;
       },
