@@ -9,7 +9,7 @@ interface Clocks {
   readonly watch: ClockWatch;
   readonly jumps: readonly number[];
   /** Time goes on for both clocks, and the wall clock is set besides. */
-  pass(ms: number, setMs?: number): void;
+  readonly pass: (ms: number, setMs?: number) => void;
 }
 
 function clocks(): Clocks {
@@ -21,7 +21,7 @@ function clocks(): Clocks {
   return {
     watch,
     jumps,
-    pass(ms, setMs = 0) {
+    pass: (ms, setMs = 0) => {
       monotonic += ms;
       wall += ms + setMs;
     },
