@@ -73,6 +73,8 @@ export interface ComposeOptions {
   readonly providers?: readonly CryptoProvider[];
   /** Replaces the time for which a barrier key is kept that no record needs, for tests. */
   readonly barrierGraceMs?: number;
+  /** Replaces the time that requests have to finish at a stop, for tests. */
+  readonly graceMs?: number;
   readonly log?: Log;
   /** Ends the process when the disk lost what it had taken, or another process took this node's name. */
   readonly onFatal?: (error: Error) => void;
@@ -426,7 +428,7 @@ async function serve(parts: Parts): Promise<Keystead> {
       const jobsStopped = jobs.stop();
       await adminSocket?.close();
       for (const listener of listeners) listener.stop();
-      const deadline = performance.now() + GRACE_MS;
+      const deadline = performance.now() + (options.graceMs ?? GRACE_MS);
       while (admission.inFlight > 0 && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
