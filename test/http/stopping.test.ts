@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import type { WireRequest } from "../../src/http/wire.ts";
 import { until } from "../audit/test-auditor.ts";
 import { FakeSink } from "../audit/fake-sink.ts";
-import { startServer } from "../harness.ts";
+import { startServer, type TestService } from "../harness.ts";
 
 const body = '{"plaintext":"x"}';
 const head = (token: string): string =>
@@ -44,6 +44,12 @@ class Connection {
   }
 }
 
+/** Waits until a request is under way, and was admitted: that comes at the end of the turn in which it arrived. */
+async function oneInFlight(service: TestService): Promise<void> {
+  await until(async () => (await service.request("GET", "/metrics")).text.includes("in_flight 1"));
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 describe("a service that is told to stop", () => {
   test("answers what is under way, refuses what is asked from then on, and takes no new connection", async () => {
     const auditSink = new FakeSink();
@@ -57,7 +63,7 @@ describe("a service that is told to stop", () => {
     // Done but for its entry: it must be answered, and only after that is written.
     auditSink.hold();
     underWay.write(head(token) + body);
-    await until(async () => (await service.request("GET", "/metrics")).text.includes("in_flight 1"));
+    await oneInFlight(service);
     const writes = auditSink.writes;
     const closing = service.close();
     // A listener may end such a connection instead; what it passes on is refused.
@@ -87,7 +93,7 @@ describe("a service that is told to stop", () => {
     await service.request("POST", "/v1/keys", { name: "k" }, { token });
     const hanging = await Connection.open(service.port);
     hanging.write(head(token) + body.slice(0, 3));
-    await until(async () => (await service.request("GET", "/metrics")).text.includes("in_flight 1"));
+    await oneInFlight(service);
     const asked = performance.now();
     await service.close();
     const took = performance.now() - asked;
