@@ -25,9 +25,11 @@ const bunOnly = [
 /** Suites of what no runtime changes, or of the server's own process, that take long: Bun's run is enough. */
 const notOnNode = [
   "test/http/fuzz.test.ts",
+  "test/identity/",
   "test/jobs/",
   "test/main.test.ts",
   "test/seal/root-rotation.test.ts",
+  "test/service/",
   "test/storage/tampering.test.ts",
 ];
 const TEST_MS_MAX = 300_000;
