@@ -30,7 +30,9 @@ const notOnNode = [
   "test/main.test.ts",
   "test/seal/root-rotation.test.ts",
   "test/service/",
+  "test/storage/postgres-scrubber.test.ts",
   "test/storage/tampering.test.ts",
+  "test/storage/two-nodes.test.ts",
 ];
 const TEST_MS_MAX = 300_000;
 
