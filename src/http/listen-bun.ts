@@ -233,9 +233,10 @@ class BunRequest implements WireRequest {
     if (Number(length) > bytesMax) throw new KeysteadError("payload_too_large");
     const reading = this.request.arrayBuffer();
     const read = Bun.peek(reading);
-    return read instanceof Promise
-      ? this.withinTime(reading.then((bytes) => Buffer.from(bytes)))
-      : Buffer.from(read);
+    // Of a client that is gone there is an error to be seen, which the promise then rejects with.
+    return read instanceof ArrayBuffer
+      ? Buffer.from(read)
+      : this.withinTime(reading.then((bytes) => Buffer.from(bytes)));
   }
 
   private async readChunks(bytesMax: number): Promise<Uint8Array> {
