@@ -35,9 +35,12 @@ const notOnNode = [
   "test/storage/two-nodes.test.ts",
 ];
 const TEST_MS_MAX = 300_000;
+const FAILURE_LINES_MAX = 80;
 
 let passed = 0;
 let failed = 0;
+/** What the runners said of each test that failed, shown again at the end: of a long output often only that is kept. */
+const details = [];
 const selection = process.argv.slice(2);
 
 if (selection.length > 0) {
@@ -54,6 +57,7 @@ if (selection.length > 0) {
     runBun("bun* | ", files.filter(isBunOnly)).then(() => runNode("node*| ", half(1))),
   ]);
 }
+for (const detail of details) process.stdout.write(`\n${detail.join("\n")}\n`);
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);
 
@@ -101,8 +105,28 @@ async function run(prefix, command, args, counts) {
   const passes = Number(counts.passed.exec(output)?.[1] ?? 0);
   const failures = Number(counts.failed.exec(output)?.[1] ?? 0);
   passed += passes;
+  if (status !== 0) details.push(...failuresOf(prefix, output));
   // A runner that died without counting has failed all the same.
   failed += failures === 0 && status !== 0 ? 1 : failures;
+}
+
+/** The lines before and with each failed test's name; or the last lines, where no failed test is named. */
+function failuresOf(prefix, output) {
+  const found = [];
+  let file = "";
+  let block = [];
+  const lines = output.split("\n");
+  const keep = () => found.push([`${prefix}${file}`, ...block.slice(-FAILURE_LINES_MAX)]);
+  for (const line of lines) {
+    block.push(line);
+    if (/^(\(fail\)|# Unhandled error)/.test(line)) keep();
+    if (/^test\/\S+\.test\.ts:$/.test(line)) file = line;
+    if (/^\((pass|fail|skip|todo)\)|^test\/\S+\.test\.ts:$/.test(line)) block = [];
+  }
+  const node = lines.findIndex((line) => line.startsWith("✖ failing tests"));
+  if (node >= 0) found.push([prefix, ...lines.slice(node)]);
+  if (found.length === 0) keep();
+  return found;
 }
 
 /** The tests' environment holds no setting of whoever runs them. */
