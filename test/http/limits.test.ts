@@ -14,9 +14,11 @@ describe("rate limits", () => {
   test("tell a caller that asks too often to wait, and nobody else", async () => {
     await using service = await startServer({ KEYSTEAD_RATE_LIMIT: "20" });
     const [busy, calm] = [await service.token("reader"), await service.token("reader")];
+    const startedAt = performance.now();
     const answers = await Promise.all(Array.from({ length: 60 }, () => list(service, busy)));
     const refused = answers.filter(({ status }) => status === 429);
-    assert.ok(refused.length >= 30, `${refused.length} of 60`);
+    const most = 20 + Math.ceil((performance.now() - startedAt) / 50);
+    assert.ok(60 - refused.length <= most, `${60 - refused.length} served, ${most} at most`);
     const [first] = refused;
     assert.equal(first?.json["code"], "rate_limited");
     assert.equal(first.headers.get("retry-after"), "1");
@@ -26,10 +28,15 @@ describe("rate limits", () => {
   test("hold for an address too, before its credentials are looked at", async () => {
     await using service = await startServer({ KEYSTEAD_RATE_LIMIT: "5" });
     const tokens = await Promise.all(Array.from({ length: 10 }, () => service.token("reader")));
+    const startedAt = performance.now();
     const answers = await Promise.all(
       tokens.flatMap((token) => Array.from({ length: 5 }, () => list(service, token))),
     );
-    assert.ok(answers.filter(({ status }) => status === 200).length <= 25);
+    // An address has four times the rate of a caller: as many at once, and as many again in each second.
+    const most = 20 + Math.ceil((performance.now() - startedAt) / 50);
+    const served = answers.filter(({ status }) => status === 200).length;
+    assert.ok(served <= most, `${served} served, ${most} at most`);
+    assert.ok(served >= 20, `${served} served`);
   });
 });
 

@@ -1,14 +1,15 @@
 /** TLS as clients meet it: by real handshakes, and by first messages that no client of today would send. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
+import { join } from "node:path";
 import { describe, test } from "node:test";
-import { connect, type TLSSocket } from "node:tls";
 import { makeCertificate, replaceCertificate, tlsSettings, type CertificateFiles } from "../certificates.ts";
 import { serviceFor, startServer, type TestService } from "../harness.ts";
 import { sayHello } from "./client-hello.ts";
+import { TlsClient } from "./tls-client.ts";
 
 const HANDSHAKE_FAILURE = 40;
 const PROTOCOL_VERSION = 70;
@@ -136,15 +137,15 @@ describe("a new certificate", () => {
     const trusted = { certFile: files.certFile, keyFile: files.keyFile };
     const before = await TlsClient.open(service.port, trusted);
     assert.equal(before.serial, "11");
-    const run = new AbortController();
-    const busy = Array.from({ length: 4 }, () => askUntil(service.port, run.signal));
+    // Not in this process, whose own connections could suffer from what the server's side of it does.
+    const askers = new Askers(service.port);
+    await askers.begun();
     replaceCertificate(files, makeCertificate("ecdsa", 0x22));
     service.keystead.reloadTls();
     // The connection was open: it is answered still, and told to come back where that is needed.
     assert.equal((await before.ask("/ready")).status, 200);
     await waitForSerial(service.port, "22");
-    run.abort();
-    for (const answered of await Promise.all(busy)) assert.ok(answered > 0);
+    assert.ok((await askers.end()) > 4);
     assert.match(service.logLines.join(""), /the TLS files were read anew/);
     before.close();
   });
@@ -202,85 +203,41 @@ function openssl(port: number, { certFile }: CertificateFiles, options: readonly
   });
 }
 
-/** A connection that is kept, over which one request goes after the other. */
-class TlsClient {
-  readonly #socket: TLSSocket;
-  #text = "";
-  #wake: () => void = () => undefined;
+/** Clients in a process of their own, who ask again and again over connections that they keep. */
+class Askers {
+  readonly #child: ChildProcess;
+  #printed = "";
 
-  private constructor(socket: TLSSocket) {
-    this.#socket = socket;
-    socket.setEncoding("latin1").on("data", (chunk) => {
-      this.#text += String(chunk);
-      this.#wake();
-    });
-    socket.on("error", () => undefined);
-    for (const event of ["end", "close"]) {
-      socket.on(event, () => {
-        this.#wake();
-      });
-    }
+  constructor(port: number) {
+    const program = join(import.meta.dirname, "tls-askers.ts");
+    const stdio = ["pipe", "pipe", "inherit"] as const;
+    this.#child = spawn(process.execPath, [program, String(port)], { stdio: [...stdio] });
+    this.#child.stdout?.setEncoding("utf8").on("data", (text) => (this.#printed += String(text)));
   }
 
-  /** Trusts the given certificate, or any where there is none. */
-  static async open(port: number, trusted?: CertificateFiles): Promise<TlsClient> {
-    const trust =
-      trusted === undefined ? { rejectUnauthorized: false } : { ca: readFileSync(trusted.certFile, "utf8") };
-    const socket = connect({ port, host: "127.0.0.1", servername: "localhost", ...trust });
-    await once(socket, "secureConnect");
-    return new TlsClient(socket);
+  /** Until each was answered once. */
+  async begun(): Promise<void> {
+    while (!this.#printed.includes("begun\n")) await once(this.#child.stdout ?? this.#child, "data");
   }
 
-  /** The serial number of the server's certificate. */
-  get serial(): string {
-    return this.#socket.getPeerCertificate().serialNumber;
+  /** Tells them to end; how many requests were answered. Rejects where one was not. */
+  async end(): Promise<number> {
+    const ended = once(this.#child, "close");
+    this.#child.stdin?.end();
+    await ended;
+    assert.equal(this.#child.exitCode, 0, this.#printed);
+    return Number(/(\d+) answered/.exec(this.#printed)?.[1]);
   }
-
-  /** One answer; rejects where the connection ends before all of it is there. */
-  async ask(path: string): Promise<{ status: number; closing: boolean }> {
-    this.#text = "";
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-    for (;;) {
-      const end = this.#text.indexOf("\r\n\r\n");
-      const length = Number(/^content-length: (\d+)/im.exec(this.#text)?.[1] ?? NaN);
-      if (end !== -1 && this.#text.length >= end + 4 + length) break;
-      if (this.#socket.destroyed || this.#socket.readableEnded) throw new Error("the connection ended");
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(this.#text)?.[1]);
-    return { status, closing: /^connection: close/im.test(this.#text) };
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-}
-
-/** Asks again and again over a kept connection, and over a new one where it is told so; how often. Rejects at a failure. */
-async function askUntil(port: number, signal: AbortSignal): Promise<number> {
-  let client = await TlsClient.open(port);
-  let answered = 0;
-  while (!signal.aborted) {
-    const { status, closing } = await client.ask("/ready");
-    assert.equal(status, 200);
-    answered++;
-    if (!closing) continue;
-    client.close();
-    client = await TlsClient.open(port);
-  }
-  client.close();
-  return answered;
 }
 
 /** Until ten new connections in a row get this certificate. */
 async function waitForSerial(port: number, serial: string): Promise<void> {
   const deadline = performance.now() + RELOAD_MS_MAX;
   for (let row = 0; row < 10;) {
-    const client = await TlsClient.open(port);
-    row = client.serial === serial ? row + 1 : 0;
-    client.close();
+    // One that waits to be taken while the old server ends may be reset.
+    const client = await TlsClient.open(port).catch(() => undefined);
+    row = client?.serial === serial ? row + 1 : 0;
+    client?.close();
     assert.ok(performance.now() < deadline, "new connections still get the old certificate");
   }
 }
