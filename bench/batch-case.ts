@@ -6,7 +6,7 @@ const KEY = "bench";
 const ITEMS = 256;
 const VALUE_BYTES = 256;
 /** Enough to keep the server busy; a request is a hundred kilobytes. */
-const CONNECTIONS = 4;
+const CONNECTIONS = 8;
 
 /** Prints the case's figures. */
 export async function batchCase(rounds: number, seconds: number): Promise<void> {

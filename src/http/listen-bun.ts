@@ -32,6 +32,9 @@ const LEAVING_MS = 5000;
 /** The number that TLS 1.2 has on the wire; Bun takes no name. */
 const TLS_1_2 = 0x0303;
 
+/** Up to here Bun gathers headers and body for one system call. */
+const GATHERED_BYTES_MAX = 15_000;
+
 type BunServer = Bun.Server<undefined>;
 type ParameterRequest = Request & { params?: Record<string, string> };
 
@@ -165,9 +168,26 @@ function toResponse({ status, contentType, requestId, headers, body }: WireRespo
     headersByType.set(contentType, base);
   }
   base.set(REQUEST_ID_HEADER, requestId);
-  const response = new Response(body, { status, headers: base });
+  const isLarge = body !== null && body.length > GATHERED_BYTES_MAX;
+  const response = new Response(isLarge ? streamOf(body) : body, { status, headers: base });
   if (headers !== undefined) for (const name in headers) response.headers.set(name, headers[name] ?? "");
   return response;
+}
+
+/**
+ * A body that goes out together with its headers whatever its size: of a larger one that is given as a whole Bun sends every
+ * header's name, value and line end by a system call of its own. It comes in chunks, since a stream has no length.
+ */
+function streamOf(body: string | Uint8Array): ReadableStream {
+  const source: Bun.DirectUnderlyingSource<Uint8Array> = {
+    type: "direct",
+    pull: (controller) => {
+      // What the connection does not take at once is kept, and sent before the end is.
+      void controller.write(body);
+      controller.close();
+    },
+  };
+  return new ReadableStream(source as unknown as UnderlyingDefaultSource);
 }
 
 /** Made for every request: plain fields, since those with a `#` cost more to make. */
