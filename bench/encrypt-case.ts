@@ -48,28 +48,23 @@ export async function encryptCase(rounds: number, seconds: number): Promise<void
   const auditCost = (1 - ratio(audited, unaudited, (f) => f.perSecond)) * 100;
   console.log(`\naudit costs ${auditCost.toFixed(1)} % of the throughput`);
 
-  const half = of(audited, (f) => f.perSecond) / 2;
-  const request = requestText(audited.token, encrypt.path, body);
-  const order = { perSecond: half, connections: CONNECTIONS, seconds };
-  const bare = await pacedRounds(
-    { ...order, port: echo.port, request: requestText("", encrypt.path, body) },
-    rounds,
-  );
-  const calm = await pacedRounds({ ...order, port: audited.port, request }, rounds);
-  const churn = new AbortController();
+  const highest = async (): Promise<number> => (await runWrk(audited, encrypt, 1)).perSecond;
+  const bareOrder = { port: echo.port, request: requestText("", encrypt.path, body) };
+  const order = { port: audited.port, request: requestText(audited.token, encrypt.path, body) };
+  const load = { connections: CONNECTIONS, seconds };
+  const bare = await pacedRounds({ ...bareOrder, ...load }, { rounds, highest });
+  const calm = await pacedRounds({ ...order, ...load }, { rounds, highest });
   let created = 0;
-  const creator = (async () => {
+  const disturb = async (over: AbortSignal): Promise<void> => {
     const client = await RawClient.connect(audited.port);
-    while (!churn.signal.aborted) {
+    while (!over.aborted) {
       const key = JSON.stringify({ name: `churn-${++created}`, type: "aes-256" });
       await client.request(Buffer.from(requestText(audited.token, "/v1/keys", key)));
     }
     client.close();
-  })();
-  const busy = await pacedRounds({ ...order, port: audited.port, request }, rounds);
-  churn.abort();
-  await creator;
-  console.log(`\nencrypt at half the saturating rate (${half.toFixed(0)} /s)`);
+  };
+  const busy = await pacedRounds({ ...order, ...load }, { rounds, highest, disturb });
+  console.log("\nencrypt at half the saturating rate");
   console.log(latencyLine("the bare echo at that rate", bare));
   console.log(latencyLine("alone", calm));
   console.log(`${latencyLine("while keys are created", busy)}  (${created} keys)`);

@@ -36,16 +36,16 @@ export async function loginCase(rounds: number, seconds: number): Promise<void> 
     `encrypt with an API token  ${median(highest).toFixed(0)} /s; with a login ${median(ratios).toFixed(2)} of it, ` +
       `${median(extraMicros).toFixed(1)} µs CPU more`,
   );
-  const half = median(highest) / 2;
+  const highestNow = async (): Promise<number> => (await runWrk(subject, encrypt, 1)).perSecond;
   const request = requestText(subject.token, encrypt.path, body);
-  console.log(`encrypt at half of its highest rate (${half.toFixed(0)} /s)`);
-  const order = { port: subject.port, request, perSecond: half, connections: CONNECTIONS };
-  console.log(latencyLine("alone", await pacedRounds({ ...order, seconds }, rounds)));
+  console.log("encrypt at half of its highest rate");
+  const order = { port: subject.port, request, connections: CONNECTIONS, seconds };
+  console.log(latencyLine("alone", await pacedRounds(order, { rounds, highest: highestNow })));
   const before = await subject.residentBytes();
-  const storm = await passwordStorm(subject.port);
-  const result = await pacedRounds({ ...order, seconds }, rounds);
+  const statuses = new Map<number, number>();
+  const disturb = (over: AbortSignal): Promise<void> => passwordStorm(subject.port, over, statuses);
+  const result = await pacedRounds(order, { rounds, highest: highestNow, disturb });
   const after = await subject.residentBytes();
-  const statuses = await storm.stop();
   console.log(latencyLine("in a storm of wrong passwords", result));
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const counted = [...statuses].map(([status, count]) => `${count} of ${status}`).join(", ");
@@ -55,14 +55,13 @@ export async function loginCase(rounds: number, seconds: number): Promise<void> 
   subject.stop();
 }
 
+let tries = 0;
+
 /** Connections that send wrong passwords without pause, each from another address, for a known account and for none. */
-async function passwordStorm(port: number): Promise<{ stop(): Promise<ReadonlyMap<number, number>> }> {
-  const over = new AbortController();
-  const statuses = new Map<number, number>();
-  let tries = 0;
+async function passwordStorm(port: number, over: AbortSignal, statuses: Map<number, number>): Promise<void> {
   const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => RawClient.connect(port)));
   const all = clients.map(async (client) => {
-    while (!over.signal.aborted) {
+    while (!over.aborted) {
       const n = ++tries;
       const address = `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
       const body = { account: n % 2 === 0 ? "bench" : `none-${n}`, password: `wrong horse ${n}` };
@@ -73,11 +72,5 @@ async function passwordStorm(port: number): Promise<{ stop(): Promise<ReadonlyMa
     }
     client.close();
   });
-  return {
-    async stop() {
-      over.abort();
-      await Promise.all(all);
-      return statuses;
-    },
-  };
+  await Promise.all(all);
 }

@@ -14,6 +14,8 @@ export interface PacedOrder {
 }
 
 export interface PacedResult {
+  /** The rate that was ordered. */
+  readonly perSecond: number;
   readonly sent: number;
   readonly failed: number;
   readonly p50Ms: number;
@@ -21,17 +23,37 @@ export interface PacedResult {
   readonly maxMs: number;
 }
 
-/** Loads a server at a fixed rate, several times: medians, but for the longest of all latencies and the sums. */
-export async function pacedRounds(order: PacedOrder, rounds: number): Promise<PacedResult> {
+export interface PacedRounds {
+  readonly rounds: number;
+  /** The highest rate that there is undisturbed, measured anew before each round: a machine's speed changes by the minute. */
+  readonly highest: () => Promise<number>;
+  /** What goes on beside the load, until it is over. */
+  readonly disturb?: (over: AbortSignal) => Promise<void>;
+}
+
+/** Loads a server at half of its highest rate, several times: medians, but for the longest latency and the sums. */
+export async function pacedRounds(
+  order: Omit<PacedOrder, "perSecond">,
+  { rounds, highest, disturb }: PacedRounds,
+): Promise<PacedResult> {
   const results: PacedResult[] = [];
-  for (let round = 0; round < rounds; round++) results.push(await pacedLoad(order));
+  for (let round = 0; round < rounds; round++) {
+    const perSecond = (await highest()) / 2;
+    const over = new AbortController();
+    const disturbing = disturb?.(over.signal);
+    results.push(await pacedLoad({ ...order, perSecond }));
+    over.abort();
+    await disturbing;
+  }
   const sum = (pick: (result: PacedResult) => number): number =>
     results.reduce((total, result) => total + pick(result), 0);
+  const middle = (pick: (result: PacedResult) => number): number => median(results.map(pick));
   return {
+    perSecond: middle(({ perSecond }) => perSecond),
     sent: sum(({ sent }) => sent),
     failed: sum(({ failed }) => failed),
-    p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
-    p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
+    p50Ms: middle(({ p50Ms }) => p50Ms),
+    p99Ms: middle(({ p99Ms }) => p99Ms),
     maxMs: Math.max(...results.map(({ maxMs }) => maxMs)),
   };
 }
@@ -62,7 +84,7 @@ export function requestText(
 }
 
 /** A line of figures for people. */
-export function latencyLine(name: string, { p50Ms, p99Ms, maxMs, failed }: PacedResult): string {
+export function latencyLine(name: string, { perSecond, p50Ms, p99Ms, maxMs, failed }: PacedResult): string {
   const ms = (value: number): string => `${value.toFixed(1)} ms`;
-  return `${name.padEnd(34)}p50 ${ms(p50Ms)}  p99 ${ms(p99Ms)}  max ${ms(maxMs)}  ${failed} failed`;
+  return `${name.padEnd(34)}at ${perSecond.toFixed(0)} /s  p50 ${ms(p50Ms)}  p99 ${ms(p99Ms)}  max ${ms(maxMs)}  ${failed} failed`;
 }

@@ -32,6 +32,7 @@ await Promise.race([over.promise, new Promise((resolve) => setTimeout(resolve, S
 const sorted = latencies.subarray(0, answered).sort();
 const at = (share: number): number => sorted[Math.min(answered - 1, Math.floor(answered * share))] ?? NaN;
 const result: PacedResult = {
+  perSecond,
   sent,
   failed: failed + total - answered,
   p50Ms: at(0.5),

@@ -23,11 +23,9 @@ export async function rsaCase(rounds: number, seconds: number): Promise<void> {
   };
   await runWrk(subject, encrypt, 5);
   await runWrk(subject, sign, 3);
-  const highest: number[] = [];
   const signed: number[] = [];
   const ratios: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    highest.push((await runWrk(subject, encrypt, seconds)).perSecond);
     const bare = await bareLoop("rsa-2048", seconds);
     const { perSecond } = await runWrk(subject, sign, seconds);
     signed.push(perSecond);
@@ -37,21 +35,16 @@ export async function rsaCase(rounds: number, seconds: number): Promise<void> {
   console.log(
     `RSA-2048 sign  ${median(signed).toFixed(0)} /s  ${median(ratios).toFixed(2)} of one core's bare loop`,
   );
-  const half = median(highest) / 2;
+  const highest = async (): Promise<number> => (await runWrk(subject, encrypt, 1)).perSecond;
   const request = requestText(subject.token, encrypt.path, body);
-  console.log(`encrypt at half of its highest rate (${half.toFixed(0)} /s)`);
+  const order = { port: subject.port, request, connections: CONNECTIONS, seconds };
+  console.log("encrypt at half of its highest rate");
+  console.log(latencyLine("alone", await pacedRounds(order, { rounds, highest })));
   const beside = async (name: string, disturb: (over: AbortSignal) => Promise<void>): Promise<void> => {
-    const over = new AbortController();
-    const disturbing = disturb(over.signal);
-    const order = { port: subject.port, request, perSecond: half, connections: CONNECTIONS };
-    const result = await pacedRounds({ ...order, seconds }, rounds);
-    over.abort();
-    await disturbing;
-    console.log(latencyLine(name, result));
+    console.log(latencyLine(name, await pacedRounds(order, { rounds, highest, disturb })));
   };
-  await beside("alone", () => Promise.resolve());
   await beside("beside RSA-2048 signatures", async () => {
-    await runWrk(subject, sign, seconds * rounds + rounds);
+    await runWrk(subject, sign, seconds + 1);
   });
   let made = 0;
   await beside("beside RSA-4096 keys being made", async (over) => {
