@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { latestVersion } from "../../src/keyring/key.ts";
-import { schedulingDeletion } from "../../src/keyring/lifecycle.ts";
+import { cancellingDeletion, schedulingDeletion } from "../../src/keyring/lifecycle.ts";
 import { ClockWatch } from "../../src/telemetry/clock-watch.ts";
 import { forEachStore, startServer, temporaryFolder, type TestService } from "../harness.ts";
 import { twoNodes } from "./nodes.ts";
@@ -256,16 +256,38 @@ forEachStore(({ store }) => {
       await using running = await twoNodes([now, now], store);
       const [first, second] = running.nodes;
       const project = await first.services.projects.create("default", first.commit);
-      const spec = { name: "k", type: "aes-256", exportable: false } as const;
-      const { id } = await first.services.keyring.create(project.id, spec, first.commit);
-      await first.services.keyring.change(project.id, id, schedulingDeletion(7), first.commit);
+      const ids: string[] = [];
+      for (let i = 0; i < 6; i++) {
+        const spec = { name: `k-${i}`, type: "aes-256", exportable: false } as const;
+        const { id } = await first.services.keyring.create(project.id, spec, first.commit);
+        await first.services.keyring.change(project.id, id, schedulingDeletion(7), first.commit);
+        ids.push(id);
+      }
       clock += 7 * DAY_MS;
+      const written = (): number => first.auditor.log.head + second.auditor.log.head;
+      const before = written();
+      const cancel = async (id: string, turns: number): Promise<boolean> => {
+        for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+        const { keyring } = second.services;
+        return keyring.change(project.id, id, cancellingDeletion(undefined), second.commit).then(
+          () => true,
+          () => false,
+        );
+      };
+      // The last ones are left to the jobs.
+      const cancelling = Promise.all(ids.slice(0, 4).map((id, i) => cancel(id, i * 10)));
       await Promise.all([first.jobs.runDue(), second.jobs.runDue()]);
-      const entries = [first, second].map(({ auditor }) => auditor.log.head);
-      assert.ok(entries.length === 2);
-      assert.deepEqual(await running.store.select({ from: "key_versions" }), []);
-      const [row] = await running.store.select({ from: "keys" });
-      assert.deepEqual([row?.name, row?.revision, row?.due_at], [`~${id}`, 3, null]);
+      const kept = await cancelling;
+      const versions = await running.store.select({ from: "key_versions" });
+      const rows = await running.store.select({ from: "keys" });
+      for (const [i, id] of ids.entries()) {
+        const isKept = kept[i] === true;
+        assert.equal(versions.filter(({ key_id: key }) => key === id).length, isKept ? 1 : 0);
+        const row = rows.find((one) => one.id === id);
+        assert.deepEqual([row?.name, row?.revision, row?.due_at], [isKept ? `k-${i}` : `~${id}`, 3, null]);
+      }
+      // One entry a key: of what became of it.
+      assert.equal(written() - before, ids.length);
     });
   });
 });

@@ -147,6 +147,7 @@ describe("a request that takes its time", () => {
       performance.now() < deadline
     );
     const { text } = await service.request("GET", "/metrics");
+    assert.match(text, /in_flight 0/);
     assert.ok(!/status="5\d\d"/.test(text));
     assert.ok(!text.includes("internal_error"));
     assert.deepEqual(service.logLines, []);
