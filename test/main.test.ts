@@ -81,6 +81,8 @@ describe("the server's process", () => {
     const isDone = (): Promise<boolean> =>
       Promise.race([settled, new Promise<boolean>((resolve) => setTimeout(resolve, 5, false))]);
     while (!(await inFlight(server.port))) assert.ok(!(await isDone()), "the keys were made too soon");
+    // They may have been seen in the turn in which they arrived: by the next answer they were admitted.
+    await inFlight(server.port);
     const code = await server.end();
     assert.equal(code, 0);
     const statuses = await Promise.all(answers.map((answer) => answer.catch(() => 0)));
@@ -94,7 +96,7 @@ describe("the server's process", () => {
       created,
       "each that was made was answered",
     );
-    assert.ok(created > 0);
+    assert.ok(created > 0, `answered with ${statuses.join(" ")}`);
   });
 
   test("ends at once at a second signal, whatever is under way", async () => {

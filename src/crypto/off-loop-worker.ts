@@ -17,7 +17,7 @@ const port = parentPort;
 if (port === null) throw new Error("off-loop-worker.ts runs as a worker thread only");
 
 /** How far the event loop and everything else goes before this thread (`nice`). */
-const LOW_PRIORITY = 15;
+const LOW_PRIORITY = 10;
 const keys = new KeptKeys<TaskKey>();
 
 try {
