@@ -3,9 +3,9 @@ import { connect } from "node:net";
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { connect as connectTls } from "node:tls";
 import { makeCertificate, replaceCertificate, tlsSettings } from "./certificates.ts";
 import { temporaryFolder } from "./harness.ts";
+import { serialOf } from "./http/tls-client.ts";
 import { LAUNCHER, refusedStart, startProcess } from "./server-process.ts";
 import { spawn } from "node:child_process";
 
@@ -223,17 +223,6 @@ describe("the server's process", () => {
 async function inFlight(port: number): Promise<boolean> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   return Number(/^keystead_http_requests_in_flight (\d+)$/m.exec(text)?.[1]) > 0;
-}
-
-/** The serial number of the certificate that a new connection gets. */
-function serialOf(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
-      resolve(socket.getPeerCertificate().serialNumber);
-      socket.destroy();
-    });
-    socket.on("error", reject);
-  });
 }
 
 /** Runs the command line; its exit code and what it printed. */

@@ -1,10 +1,10 @@
 /** The second address, which only internal networks reach: key export is there and nowhere else, and all else is too. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { connect as connectTls } from "node:tls";
 import { makeCertificate, replaceCertificate, tlsSettings } from "../certificates.ts";
 import { until } from "../audit/test-auditor.ts";
 import { startServer, type TestService } from "../harness.ts";
+import { serialOf } from "./tls-client.ts";
 import { freePort } from "../server-process.ts";
 
 const bothAddresses = async (): Promise<{ settings: Record<string, string>; internal: number }> => {
@@ -75,13 +75,3 @@ describe("the internal address", () => {
     });
   });
 });
-
-function serialOf(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
-      resolve(socket.getPeerCertificate().serialNumber);
-      socket.destroy();
-    });
-    socket.on("error", reject);
-  });
-}

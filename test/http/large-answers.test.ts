@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import type { Listener, ListenOptions, WireResponse } from "../../src/http/wire.ts";
+import { listenBare } from "./bare-listener.ts";
 
 /** More than any socket buffer here takes. */
 const LARGE_BYTES = 12_000_000;
@@ -13,7 +14,6 @@ const text = "é".repeat(20_000);
 
 const answer = (status: number, body: WireResponse["body"]): Promise<WireResponse> =>
   Promise.resolve({ status, contentType: "text/plain; charset=utf-8", requestId: "r", body });
-const nothing = (): Promise<WireResponse> => answer(404, "nothing");
 const row = (path: string, body: WireResponse["body"]): ListenOptions["routes"][number] => ({
   method: "GET",
   path,
@@ -22,21 +22,9 @@ const row = (path: string, body: WireResponse["body"]): ListenOptions["routes"][
     return answer(200, body);
   },
 });
-const options: ListenOptions = {
-  host: "127.0.0.1",
-  port: 0,
-  internal: false,
-  fallback: { notFound: nothing, methodNotAllowed: nothing, invalidPath: nothing },
-  routes: [row("/bytes", bytes), row("/text", text), row("/small", "small")],
-};
-
 let listener: Listener;
 before(async () => {
-  const start =
-    "bun" in process.versions
-      ? (await import("../../src/http/listen-bun.ts")).listenOnBun
-      : (await import("../../src/http/listen-node.ts")).listenOnNode;
-  listener = await start(options);
+  listener = await listenBare([row("/bytes", bytes), row("/text", text), row("/small", "small")]);
 });
 after(() => listener.close());
 

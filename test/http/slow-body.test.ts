@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { BODY_SECONDS_MAX, BodyDeadline } from "../../src/http/body-deadline.ts";
 import { asKeysteadError } from "../../src/errors.ts";
 import type { Listener, ListenOptions, WireRequest, WireResponse } from "../../src/http/wire.ts";
+import { listenBare } from "./bare-listener.ts";
 
 const text = (status: number, body: string): WireResponse => ({
   status,
@@ -13,36 +14,24 @@ const text = (status: number, body: string): WireResponse => ({
   requestId: "r",
   body,
 });
-const nothing = (): Promise<WireResponse> => Promise.resolve(text(404, "nothing"));
 
-const options: ListenOptions = {
-  host: "127.0.0.1",
-  port: 0,
-  internal: false,
-  bodySecondsMax: 1,
-  fallback: { notFound: nothing, methodNotAllowed: nothing, invalidPath: nothing },
-  routes: [
-    {
-      method: "POST",
-      path: "/echo",
-      handle: async (request: WireRequest) => {
-        try {
-          return text(200, Buffer.from(await request.readBody(1000)).toString("latin1"));
-        } catch (thrown) {
-          return text(asKeysteadError(thrown).status, asKeysteadError(thrown).code);
-        }
-      },
+const routes: ListenOptions["routes"] = [
+  {
+    method: "POST",
+    path: "/echo",
+    handle: async (request: WireRequest) => {
+      try {
+        return text(200, Buffer.from(await request.readBody(1000)).toString("latin1"));
+      } catch (thrown) {
+        return text(asKeysteadError(thrown).status, asKeysteadError(thrown).code);
+      }
     },
-  ],
-};
+  },
+];
 
 let listener: Listener;
 before(async () => {
-  const start =
-    "bun" in process.versions
-      ? (await import("../../src/http/listen-bun.ts")).listenOnBun
-      : (await import("../../src/http/listen-node.ts")).listenOnNode;
-  listener = await start(options);
+  listener = await listenBare(routes, { bodySecondsMax: 1 });
 });
 after(() => listener.close());
 

@@ -58,3 +58,11 @@ export class TlsClient {
     this.#socket.destroy();
   }
 }
+
+/** The serial number of the certificate that a new connection gets. */
+export async function serialOf(port: number): Promise<string> {
+  const client = await TlsClient.open(port);
+  const { serial } = client;
+  client.close();
+  return serial;
+}
